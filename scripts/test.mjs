@@ -1,0 +1,38 @@
+// Runs the built tests with node:test and closes with one plain line: N passed, N failed[, N skipped].
+// Usage: node scripts/test.mjs [--dist DIR] [part of a path ...]
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+const args = process.argv.slice(2);
+const at = args.indexOf('--dist');
+const dist = at < 0 ? 'dist' : args.splice(at, 2)[1];
+
+const files = readdirSync(dist, { recursive: true })
+  .filter((file) => file.endsWith('.test.js'))
+  .filter((file) => args.length === 0 || args.some((part) => file.includes(part)))
+  .map((file) => join(process.cwd(), dist, file))
+  .sort();
+
+const count = { passed: 0, failed: 0, skipped: 0 };
+const skipped = [];
+const stream = run({ files, concurrency: 2, timeout: 600_000 });
+stream.on('test:fail', (event) => {
+  if (event.details.type !== 'suite') count.failed++;
+  process.exitCode = 1;
+});
+stream.on('test:pass', (event) => {
+  if (event.details.type === 'suite') return;
+  if (event.skip !== undefined || event.todo !== undefined) {
+    count.skipped++;
+    skipped.push(`${event.name}: ${event.skip || event.todo}`);
+  } else if (event.name !== event.file) count.passed++;
+});
+stream.on('end', () => {
+  for (const line of skipped) console.log(`SKIPPED ${line}`);
+  const tail = count.skipped > 0 ? `, ${count.skipped} skipped` : '';
+  if (count.passed + count.failed === 0) process.exitCode = 1;
+  setImmediate(() => console.log(`${count.passed} passed, ${count.failed} failed${tail}`));
+});
+stream.compose(spec).pipe(process.stdout);

@@ -1,0 +1,79 @@
+import postgres from 'postgres';
+
+export type Sql = postgres.Sql;
+/** A pool or an open transaction. Functions that must share a transaction say so by taking `Tx`. */
+export type Query = postgres.ISql<NonNullable<unknown>>;
+export type Tx = postgres.TransactionSql;
+
+/** Where the database listens: a URL, or the socket of the embedded server. */
+export type Connection =
+  | string
+  | { readonly host: string; readonly port: number; readonly database: string; readonly username: string };
+
+export interface PoolOptions {
+  /** Connections at most; the embedded server allows 40 in all. */
+  readonly max?: number;
+  readonly applicationName?: string;
+}
+
+export function connect(connection: Connection, options: PoolOptions = {}): Sql {
+  const common = {
+    max: options.max ?? 10,
+    connect_timeout: 5,
+    idle_timeout: 60,
+    max_lifetime: 60 * 60,
+    backoff: (retries: number) => Math.min(2 ** retries * 0.05, 1),
+    connection: { application_name: options.applicationName ?? 'telltale', TimeZone: 'UTC' },
+    onnotice: () => {},
+  } as const;
+  return typeof connection === 'string' ? postgres(connection, common) : postgres({ ...connection, ...common });
+}
+
+/** SQLSTATE classes and driver codes that mean "the server went away", never "the statement was wrong". */
+const LOST = new Set([
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+  '08000',
+  '08001',
+  '08003',
+  '08004',
+  '08006',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT', // the socket of a server that is starting
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+]);
+
+export function isConnectionLost(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && LOST.has(error.code);
+}
+
+/** Deadlock or serialisation failure: the whole transaction may simply be run again. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === '40P01' || error.code === '40001');
+}
+
+/**
+ * Runs `work` again while the server is restarting, for at most `forMs` (default 10 s).
+ * Only for work that may run twice: reads, and writes whose second run changes nothing.
+ */
+export async function retrying<T>(work: () => Promise<T>, forMs = 10_000): Promise<T> {
+  const deadline = Date.now() + forMs;
+  for (let wait = 20; ; wait = Math.min(wait * 2, 500)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(isConnectionLost(error) || isTransient(error)) || Date.now() + wait > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+}
