@@ -89,18 +89,21 @@ create table sign_in_tokens (
 -- The practice mailbox: mail kept here instead of being delivered.
 create table practice_messages (
   app         integer not null,
-  id          uuid not null,                      -- UUIDv7, newest last
+  id          uuid not null,                      -- UUIDv7, newest last; wire id prm_…
   grant_id    uuid not null,
   folder      text not null check (folder in ('SENT', 'INBOX')),
   message_id  text not null,                      -- the Message-ID header
   subject     text not null,
-  sender      text not null,
-  recipients  text[] not null,
+  sender      jsonb not null,                     -- {name?, email}, as the header has it
+  recipients  jsonb not null,                     -- [{name?, email}] of the To header
+  envelope    text[] not null,                    -- everyone it was sent to, Bcc included
+  size        integer not null,                   -- bytes of raw
   raw         bytea not null,
   received_at timestamptz not null default now(),
   primary key (app, id)
 );
 create index practice_messages_header on practice_messages (app, grant_id, message_id);
+create index practice_messages_mailbox on practice_messages (app, grant_id, id);
 create index practice_messages_newest on practice_messages (id);
 
 -- tracking ------------------------------------------------------------------------------------------------------
@@ -121,6 +124,7 @@ create table messages (
   provider_message_id text,
   thread_id           text not null,
   reply_to            text,                       -- Message-ID this one answers
+  ancestors           text[] not null default '{}', -- its References header, oldest first
   subject             text not null default '',
   metadata            jsonb not null default '{}',
   error               jsonb,                      -- why it failed
