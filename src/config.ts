@@ -177,8 +177,9 @@ function isLoopback(origin: string): boolean {
   return hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127\./.test(hostname);
 }
 
+/** The setting that begins most like `name`, where that is more than the common prefix. */
 function nearest(name: string): string {
-  const words = name.split('_').slice(1);
-  const close = SETTINGS.find((known) => words.some((word) => word.length > 3 && known.includes(word)));
-  return close === undefined ? '' : ` Did you mean ${close}?`;
+  const shared = (known: string): number => [...known].findIndex((letter, at) => letter !== name[at]);
+  const [best] = [...SETTINGS].sort((a, b) => shared(b) - shared(a));
+  return best !== undefined && shared(best) > 'TELLTALE_'.length ? ` Did you mean ${best}?` : '';
 }

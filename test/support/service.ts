@@ -80,7 +80,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
         .split('\n')
         .filter((line) => line.startsWith('{'))
         .map((line) => JSON.parse(line)),
-    apiKey: async () => options.env?.['TELLTALE_API_KEY'] ?? (await readFile(join(dataDir, 'api-key'), 'utf8')).trim(),
+    apiKey: async () => options.env?.TELLTALE_API_KEY ?? (await readFile(join(dataDir, 'api-key'), 'utf8')).trim(),
     grantId: () => /\/v3\/grants\/([0-9a-f-]{36})\//.exec(output)?.[1] ?? '',
     async api(method, path, body, headers) {
       const response = await fetch(url + path, {

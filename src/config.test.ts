@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { loadConfig, SETTINGS } from './config.ts';
+import { StartError } from './errors.ts';
+
+function problemsOf(env: Record<string, string>, args: string[] = []): readonly string[] {
+  try {
+    loadConfig(env, args);
+  } catch (error) {
+    assert.ok(error instanceof StartError);
+    return error.problems;
+  }
+  return [];
+}
+
+describe('settings', () => {
+  it('needs none', () => {
+    const config = loadConfig({});
+    assert.equal(config.port, 8080);
+    assert.equal(config.host, '127.0.0.1');
+    assert.equal(config.publicUrl, 'http://localhost:8080');
+    assert.equal(config.trackingUrl, 'http://localhost:8080');
+    assert.equal(config.databaseUrl, null);
+    assert.equal(config.loopback, true);
+    assert.equal(config.practice, true);
+    assert.deepEqual([...config.roles], ['api', 'edge', 'work']);
+  });
+
+  it('takes the tracking origin from the public one, and both follow the port', () => {
+    assert.equal(loadConfig({ PORT: '9000' }).trackingUrl, 'http://localhost:9000');
+    const config = loadConfig({ TELLTALE_PUBLIC_URL: 'https://mail.example.com/' });
+    assert.equal(config.publicUrl, 'https://mail.example.com');
+    assert.equal(config.trackingUrl, 'https://mail.example.com');
+    assert.equal(config.loopback, false);
+    assert.equal(config.practice, false);
+  });
+
+  it('reports all problems together, each under its name', () => {
+    const problems = problemsOf({
+      PORT: 'http',
+      HOST: 'here',
+      TELLTALE_PUBLIC_URL: 'mail.example.com',
+      TELLTALE_TRACKING_URL: 'https://t.example.com/base',
+      DATABASE_URL: 'mysql://x',
+      TELLTALE_SECRET: 'tiny-one',
+      TELLTALE_API_KEY: 'with space in it',
+      TELLTALE_TRUSTED_PROXIES: '10.0.0.0/99',
+      TELLTALE_ALLOW_PRIVATE_TARGETS: 'intranet',
+      TELLTALE_PRACTICE: 'yes',
+      TELLTALE_LOG_LEVEL: 'loud',
+    });
+    assert.deepEqual(
+      problems.map((problem) => problem.split(':')[0]).sort(),
+      SETTINGS.filter((name) => name !== 'TELLTALE_DATA_DIR').sort(),
+    );
+    for (const problem of problems) assert.ok(!problem.includes('tiny-one'), 'a secret is never quoted');
+  });
+
+  it('wants a secret with a database of your own', () => {
+    assert.match(problemsOf({ DATABASE_URL: 'postgres://db/x' }).join(), /^TELLTALE_SECRET: must be set/);
+    assert.deepEqual(problemsOf({ DATABASE_URL: 'postgres://db/x', TELLTALE_SECRET: 'x'.repeat(16) }), []);
+  });
+
+  it('knows no other TELLTALE_ name, and guesses the one that was meant', () => {
+    assert.match(
+      problemsOf({ TELLTALE_TRACKING_HOST: 'x' }).join(),
+      /no such setting\. Did you mean TELLTALE_TRACKING_URL/,
+    );
+  });
+
+  it('counts an empty value as not set', () => {
+    assert.equal(loadConfig({ PORT: '', TELLTALE_SECRET: ' ' }).port, 8080);
+  });
+
+  it('starts only the roles asked for', () => {
+    assert.deepEqual([...loadConfig({}, ['--roles', 'edge']).roles], ['edge']);
+    assert.deepEqual([...loadConfig({}, ['--roles=api,work']).roles], ['api', 'work']);
+    assert.match(problemsOf({}, ['--roles', 'worker']).join(), /"worker" is none of api, edge, work/);
+  });
+
+  it('stand in .env.example and in docs/operations.md, every one and no other', () => {
+    const example = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
+    const named = [...example.matchAll(/^(?:# )?([A-Z_]+)=/gm)].map((match) => match[1]);
+    assert.deepEqual(named.sort(), [...SETTINGS].sort());
+    const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+    for (const name of SETTINGS) assert.match(operations, new RegExp(`^\\|.*\`${name}\``, 'm'));
+  });
+});
