@@ -26,7 +26,22 @@ export function connect(connection: Connection, options: PoolOptions = {}): Sql 
     connection: { application_name: options.applicationName ?? 'telltale', TimeZone: 'UTC' },
     onnotice: () => {},
   } as const;
-  return typeof connection === 'string' ? postgres(connection, common) : postgres({ ...connection, ...common });
+  const where = typeof connection === 'string' ? (socketOf(connection) ?? connection) : connection;
+  return typeof where === 'string' ? postgres(where, common) : postgres({ ...where, ...common });
+}
+
+/** libpq's form for a Unix socket, `postgres:///database?host=/folder&user=name`, which the driver does not read. */
+function socketOf(url: string): Exclude<Connection, string> | null {
+  const { searchParams, pathname, port, username } = new URL(url);
+  const host = searchParams.get('host');
+  if (host === null || !host.startsWith('/')) return null;
+  const user = searchParams.get('user') ?? decodeURIComponent(username);
+  return {
+    host,
+    port: Number(port || searchParams.get('port') || 5432),
+    database: decodeURIComponent(pathname.slice(1)) || user,
+    username: user,
+  };
 }
 
 /** SQLSTATE classes and driver codes that mean "the server went away", never "the statement was wrong". */

@@ -1,0 +1,259 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Query, Sql } from '../db/pool.ts';
+import { putStop } from '../db/stops.ts';
+import { ApiError } from '../errors.ts';
+import { type AppSerial, type GrantId, isUuid } from '../ids.ts';
+import type { Credentials } from '../providers/provider.ts';
+import { sealCredentials } from './credentials.ts';
+import { storedSettings } from './settings.ts';
+import type { Vault } from './vault.ts';
+
+export type GrantProvider = 'practice' | 'imap' | 'google' | 'microsoft';
+export type GrantState = 'valid' | 'expired' | 'deleted';
+export type JsonObject = { readonly [name: string]: string | number | boolean };
+
+export interface Grant {
+  readonly app: AppSerial;
+  /** Travels in tokens. */
+  readonly serial: number;
+  readonly id: GrantId;
+  readonly provider: GrantProvider;
+  readonly email: string;
+  /** '' where none is known. */
+  readonly name: string;
+  readonly state: GrantState;
+  /** What may be shown; secrets are sealed apart. */
+  readonly settings: JsonObject;
+  readonly scope: readonly string[];
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+export interface NewGrant {
+  readonly provider: GrantProvider;
+  readonly email: string;
+  readonly name?: string;
+  readonly settings?: JsonObject;
+  readonly scope?: readonly string[];
+  /** Sealed before they are stored. */
+  readonly credentials?: Credentials;
+}
+
+export const PRACTICE_ADDRESS = 'sender@practice.test';
+
+/**
+ * One grant per address and application: authenticating again renews the one there is and keeps its id (D13).
+ * An expired grant is valid again; a deleted one stays deleted, its address gets a new grant.
+ */
+export async function saveGrant(
+  deps: { readonly sql: Sql; readonly vault: Pick<Vault, 'seal'> },
+  app: number,
+  grant: NewGrant,
+): Promise<{ readonly grant: Grant; readonly created: boolean }> {
+  return await deps.sql.begin(async (tx) => {
+    const [row] = await tx<(Row & { readonly created: boolean })[]>`
+      insert into grants (app, id, provider, email, name, settings, scope)
+      values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
+        ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]})
+      on conflict (app, lower(email)) where state <> 'deleted' do update set
+        provider = excluded.provider, settings = excluded.settings, scope = excluded.scope, state = 'valid',
+        name = coalesce(nullif(excluded.name, ''), grants.name), updated_at = now()
+      returning *, xmax = 0 as created`;
+    if (!row) throw new Error('a saved grant gave no row');
+    const sealed = grant.credentials === undefined ? null : sealCredentials(deps.vault, row.id, grant.credentials);
+    await tx`update grants set credentials = ${sealed} where app = ${app} and id = ${row.id}`;
+    return { grant: fromRow(row), created: row.created };
+  });
+}
+
+/**
+ * The application's practice mailbox, which needs no account anywhere: the valid one there is, else a new or renewed one.
+ */
+export async function createPracticeGrant(
+  deps: { readonly sql: Sql; readonly vault: Pick<Vault, 'seal'> },
+  app: number,
+): Promise<Grant> {
+  const known = await findGrant(deps.sql, app, PRACTICE_ADDRESS);
+  if (known?.provider === 'practice' && known.state === 'valid') return known;
+  const { grant } = await saveGrant(deps, app, {
+    provider: 'practice',
+    email: PRACTICE_ADDRESS,
+    name: 'Practice Sender',
+    credentials: { provider: 'practice', key: randomBytes(32).toString('base64url') },
+  });
+  return grant;
+}
+
+/**
+ * The grant that a path names (contract 5.1): id, `grant:<id>`, address, `email:<address>`, `external:<id>`.
+ * Throws 404 grant.not_found, and 401 for `me`, which only an access token can mean. Expired grants are found,
+ * deleted ones are not.
+ */
+export async function resolveGrant(sql: Query, app: number, identifier: string): Promise<Grant> {
+  if (identifier === 'me') {
+    throw new ApiError(401, 'api.authentication_error', 'Unauthorized: the grant "me" needs an access token.');
+  }
+  const grant = await findGrant(sql, app, identifier);
+  if (grant === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
+  return grant;
+}
+
+/** As `resolveGrant`, but null instead of a refusal. */
+export async function findGrant(sql: Query, app: number, identifier: string): Promise<Grant | null> {
+  const [, form, rest] = /^(grant|email|external):(.*)$/s.exec(identifier) ?? [null, null, identifier];
+  const text = (rest ?? '').toLowerCase();
+  if (form === 'external') return null; // nothing gives a grant an external id yet
+  if (form !== 'email' && isUuid(text)) {
+    const [row] = await sql<Row[]>`select * from grants where app = ${app} and id = ${text} and state <> 'deleted'`;
+    return row ? fromRow(row) : null;
+  }
+  if (form === 'grant' || !text.includes('@') || text.includes('\0')) return null;
+  const [row] = await sql<Row[]>`
+    select * from grants where app = ${app} and lower(email) = lower(${text}) and state <> 'deleted'`;
+  return row ? fromRow(row) : null;
+}
+
+/** By the number that travels in tokens, deleted grants included. */
+export async function grantBySerial(sql: Query, app: number, serial: number): Promise<Grant | null> {
+  const [row] = await sql<Row[]>`select * from grants where app = ${app} and serial = ${serial}`;
+  return row ? fromRow(row) : null;
+}
+
+/** For calls that need the mailbox: 401 while the grant waits for re-authentication (D13). */
+export function requireValid(grant: Grant): void {
+  if (grant.state !== 'valid') {
+    throw new ApiError(401, 'api.authentication_error', 'Unauthorized: the grant has expired; authenticate it again.');
+  }
+}
+
+export interface GrantList {
+  readonly limit: number;
+  readonly offset: number;
+  readonly sortBy: 'created_at' | 'updated_at';
+  readonly orderBy: 'asc' | 'desc';
+  readonly email?: string | undefined;
+  readonly state?: 'valid' | 'expired' | undefined;
+  readonly providers?: readonly GrantProvider[] | undefined;
+  /** Made at or after, and before; Unix seconds. */
+  readonly since?: number | undefined;
+  readonly before?: number | undefined;
+}
+
+/** Deleted grants are not listed. */
+export async function listGrants(sql: Query, app: number, list: GrantList): Promise<readonly Grant[]> {
+  const column = sql(list.sortBy);
+  const order = list.orderBy === 'asc' ? sql`asc` : sql`desc`;
+  const rows = await sql<Row[]>`
+    select * from grants where app = ${app} and state <> 'deleted'
+      ${list.email === undefined ? sql`` : sql`and lower(email) = lower(${list.email})`}
+      ${list.state === undefined ? sql`` : sql`and state = ${list.state}`}
+      ${list.providers === undefined ? sql`` : sql`and provider = any(${[...list.providers]})`}
+      ${list.since === undefined ? sql`` : sql`and created_at >= to_timestamp(${list.since})`}
+      ${list.before === undefined ? sql`` : sql`and created_at < to_timestamp(${list.before})`}
+    order by ${column} ${order}, serial ${order} limit ${list.limit} offset ${list.offset}`;
+  return rows.map(fromRow);
+}
+
+/** Null where the grant has gone meanwhile. */
+export async function updateGrant(
+  sql: Query,
+  app: number,
+  id: GrantId,
+  patch: { readonly settings?: JsonObject; readonly scope?: readonly string[] },
+): Promise<Grant | null> {
+  const settings = patch.settings === undefined ? sql`settings` : sql`${sql.json({ ...patch.settings })}::jsonb`;
+  const scope = patch.scope === undefined ? sql`scope` : sql`${[...patch.scope]}::text[]`;
+  const [row] = await sql<Row[]>`
+    update grants set settings = ${settings}, scope = ${scope}, updated_at = now()
+    where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
+  return row ? fromRow(row) : null;
+}
+
+/** The provider refuses the credentials: sending and watching wait for re-authentication. False where nothing changed. */
+export async function expireGrant(sql: Query, app: number, id: GrantId): Promise<boolean> {
+  const rows = await sql`
+    update grants set state = 'expired', updated_at = now()
+    where app = ${app} and id = ${id} and state = 'valid' returning id`;
+  return rows.length > 0;
+}
+
+/**
+ * Deletes for good (D12): the credentials are erased, the address is free again, and in the same transaction its links
+ * and pixels stop, or only forward, as the application's setting says. False where it was deleted already.
+ */
+export async function deleteGrant(sql: Sql, app: number, id: GrantId): Promise<boolean> {
+  return await sql.begin(async (tx) => {
+    // The shared lock keeps a change of the setting, which changes existing stops, before or after but not beside us.
+    const [application] = await tx<{ settings: unknown }[]>`
+      select settings from applications where serial = ${app} for share`;
+    const [row] = await tx<{ serial: number }[]>`
+      update grants set state = 'deleted', deleted_at = now(), updated_at = now(), credentials = null, settings = '{}'
+      where app = ${app} and id = ${id} and state <> 'deleted' returning serial`;
+    if (!row) return false;
+    const action = storedSettings(application?.settings).deletedGrantLinks;
+    await putStop(tx, { app, kind: 'grant', subject: String(row.serial), action });
+    return true;
+  });
+}
+
+export interface WireGrant {
+  readonly id: string;
+  readonly provider: Exclude<GrantProvider, 'practice'>;
+  readonly grant_status: 'valid' | 'invalid';
+  readonly email: string;
+  readonly name?: string;
+  readonly settings: JsonObject;
+  readonly scope: readonly string[];
+  readonly created_at: number;
+  readonly updated_at: number;
+}
+
+/** The grant as Nylas shows it. 'practice' is shown as 'imap': the SDKs' enums know no other word for it. */
+export function toWire(grant: Grant): WireGrant {
+  return {
+    id: grant.id,
+    provider: grant.provider === 'practice' ? 'imap' : grant.provider,
+    grant_status: grant.state === 'valid' ? 'valid' : 'invalid',
+    email: grant.email,
+    ...(grant.name === '' ? {} : { name: grant.name }),
+    settings: grant.settings,
+    scope: grant.scope,
+    created_at: seconds(grant.createdAt),
+    updated_at: seconds(grant.updatedAt),
+  };
+}
+
+interface Row {
+  readonly app: AppSerial;
+  readonly serial: number;
+  readonly id: GrantId;
+  readonly provider: GrantProvider;
+  readonly email: string;
+  readonly name: string;
+  readonly state: GrantState;
+  readonly settings: JsonObject;
+  readonly scope: readonly string[];
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+
+function fromRow(row: Row): Grant {
+  const { app, serial, id, provider, email, name, state, settings, scope } = row;
+  return {
+    app,
+    serial,
+    id,
+    provider,
+    email,
+    name,
+    state,
+    settings,
+    scope,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+function seconds(date: Date): number {
+  return Math.floor(date.getTime() / 1000);
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseRanges } from './addresses.ts';
+import { judgeAddress } from './public-address.ts';
+
+const closed = { allowLoopback: false, allowPrivateTargets: parseRanges('') };
+const open = { allowLoopback: true, allowPrivateTargets: parseRanges('0.0.0.0/0, ::/0') };
+
+const TABLE: readonly (readonly [address: string, closed: string, open: string])[] = [
+  ['8.8.8.8', 'public', 'public'],
+  ['1.1.1.1', 'public', 'public'],
+  ['2606:4700::1111', 'public', 'public'],
+  ['::ffff:8.8.8.8', 'public', 'public'],
+  ['64:ff9b::808:808', 'public', 'public'],
+  ['127.0.0.1', 'blocked', 'allowed'],
+  ['127.8.9.10', 'blocked', 'allowed'],
+  ['::1', 'blocked', 'allowed'],
+  ['::ffff:127.0.0.1', 'blocked', 'allowed'],
+  ['::ffff:7f00:1', 'blocked', 'allowed'],
+  ['10.0.0.1', 'blocked', 'allowed'],
+  ['172.16.0.1', 'blocked', 'allowed'],
+  ['172.31.255.255', 'blocked', 'allowed'],
+  ['172.32.0.1', 'public', 'public'],
+  ['192.168.1.1', 'blocked', 'allowed'],
+  ['::ffff:10.0.0.1', 'blocked', 'allowed'],
+  ['100.64.0.1', 'blocked', 'allowed'],
+  ['fc00::1', 'blocked', 'allowed'],
+  ['fd12:3456::1', 'blocked', 'allowed'],
+  ['169.254.169.254', 'blocked', 'blocked'],
+  ['::ffff:169.254.169.254', 'blocked', 'blocked'],
+  ['169.254.1.1', 'blocked', 'blocked'],
+  ['168.63.129.16', 'blocked', 'blocked'],
+  ['100.100.100.200', 'blocked', 'blocked'],
+  ['fd00:ec2::254', 'blocked', 'blocked'],
+  ['fe80::1', 'blocked', 'blocked'],
+  ['fe80::1%eth0', 'blocked', 'blocked'],
+  ['fec0::1', 'blocked', 'blocked'],
+  ['0.0.0.0', 'blocked', 'blocked'],
+  ['0.1.2.3', 'blocked', 'blocked'],
+  ['::', 'blocked', 'blocked'],
+  ['::7f00:1', 'blocked', 'blocked'], // IPv4-compatible, RFC 4291 section 2.5.5.1
+  ['::ffff:0:127.0.0.1', 'blocked', 'blocked'], // RFC 6145
+  ['64:ff9b::7f00:1', 'blocked', 'blocked'],
+  ['64:ff9b::a9fe:a9fe', 'blocked', 'blocked'],
+  ['64:ff9b::a00:1', 'blocked', 'blocked'],
+  ['64:ff9b:1::808:808', 'blocked', 'blocked'],
+  ['2002:7f00:1::', 'blocked', 'blocked'], // 6to4
+  ['2002:808:808::', 'blocked', 'blocked'],
+  ['2001:0:808:808::1', 'blocked', 'blocked'], // Teredo
+  ['2001:db8::1', 'blocked', 'blocked'],
+  ['3fff::1', 'blocked', 'blocked'],
+  ['4000::1', 'blocked', 'blocked'],
+  ['224.0.0.1', 'blocked', 'blocked'],
+  ['255.255.255.255', 'blocked', 'blocked'],
+  ['240.0.0.1', 'blocked', 'blocked'],
+  ['192.0.2.1', 'blocked', 'blocked'],
+  ['198.18.0.1', 'blocked', 'blocked'],
+  ['192.0.0.192', 'blocked', 'blocked'],
+  ['ff02::1', 'blocked', 'blocked'],
+  ['example.com', 'blocked', 'blocked'],
+  ['', 'blocked', 'blocked'],
+];
+
+for (const [address, whenClosed, whenOpen] of TABLE) {
+  test(`${address || '(empty)'} is ${whenClosed}, ${whenOpen} where everything openable is open`, () => {
+    assert.equal(judgeAddress(closed, address).kind, whenClosed);
+    assert.equal(judgeAddress(open, address).kind, whenOpen);
+  });
+}
+
+test('loopback is not opened by a private range, nor a private address by loopback', () => {
+  assert.equal(judgeAddress({ ...open, allowLoopback: false }, '127.0.0.1').kind, 'blocked');
+  assert.equal(judgeAddress({ ...closed, allowLoopback: true }, '10.0.0.1').kind, 'blocked');
+});
+
+test('an opened network opens that network only', () => {
+  const policy = { allowLoopback: false, allowPrivateTargets: parseRanges('10.1.0.0/16') };
+  assert.equal(judgeAddress(policy, '10.1.2.3').kind, 'allowed');
+  assert.equal(judgeAddress(policy, '::ffff:10.1.2.3').kind, 'allowed');
+  assert.equal(judgeAddress(policy, '10.2.2.3').kind, 'blocked');
+});

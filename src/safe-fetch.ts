@@ -1,0 +1,202 @@
+// The only way to a URL that a customer gave us.
+import { isIP, type LookupFunction } from 'node:net';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { makeNames, NameError, type Names } from './names.ts';
+import { type AddressPolicy, judgeAddress } from './public-address.ts';
+
+declare const brand: unique symbol;
+/** An http or https URL without credentials, as the WHATWG parser writes it. Its address is judged when it is dialled. */
+export type PublicUrl = string & { readonly [brand]: 'PublicUrl' };
+
+export type UrlProblem = { readonly problem: string };
+
+export interface SafeRequest {
+  readonly method: 'GET' | 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Buffer | string;
+  /** For everything together: look-up, connection, TLS, headers and the last byte of the answer. */
+  readonly deadlineMs: number;
+  readonly maxAnswerBytes: number;
+}
+
+export type FetchOutcome =
+  /** `ok` is any 2xx, `redirect` any 3xx (never followed), `status` any other; `too_large` was cut, whatever its status. */
+  | {
+      readonly kind: 'ok' | 'redirect' | 'status' | 'too_large';
+      readonly status: number;
+      /** At most `maxAnswerBytes` of it. */
+      readonly body: string;
+      readonly retryAfter: string | null;
+    }
+  | {
+      readonly kind: 'timeout' | 'refused' | 'dns' | 'tls' | 'blocked' | 'closed' | 'invalid_url';
+      /** One sentence without a full stop. */
+      readonly detail: string;
+    };
+
+export interface SafeFetch {
+  /** Never rejects. */
+  request(url: PublicUrl, request: SafeRequest): Promise<FetchOutcome>;
+  close(): Promise<void>;
+}
+
+export interface SafeFetchDeps extends AddressPolicy {
+  readonly names?: Names;
+  /** Certificate authorities to trust instead of the usual ones, PEM. */
+  readonly ca?: string;
+}
+
+const MAX_URL = 2048;
+const CONNECT_MS = 10_000;
+const KEEP_ALIVE_MS = 4_000; // below the 5 s after which many servers hang up: reuse must not meet a closing socket
+const MAX_HEADER_BYTES = 16_384;
+
+class Blocked extends Error {}
+
+/** Reads a URL as a customer wrote it. Judges the form, and an address that stands in it is judged when dialled. */
+export function parsePublicUrl(text: string): PublicUrl | UrlProblem {
+  if (text.length > MAX_URL) return { problem: `must not have more than ${MAX_URL} characters` };
+  if (/[\p{Cc}\s\\]/u.test(text)) return { problem: 'must not contain spaces, control characters or backslashes' };
+  if (!/^https?:\/\//i.test(text)) return { problem: 'must begin with https://' };
+  if (!URL.canParse(text)) return { problem: 'is not a valid URL' };
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '') return { problem: 'must not contain a user name or password' };
+  if (url.port === '0') return { problem: 'is not a valid URL' };
+  url.hash = '';
+  return url.href as PublicUrl;
+}
+
+export function makeSafeFetch(deps: SafeFetchDeps): SafeFetch {
+  const names = deps.names ?? makeNames();
+  const agent = new Agent({
+    connect: guardedConnector(deps, names),
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: 30_000,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: 0, // the one deadline rules
+    bodyTimeout: 0,
+  });
+  return {
+    async request(url, request) {
+      const deadline = new AbortController();
+      let timer: NodeJS.Timeout | undefined;
+      // Raced as well as signalled: while it connects, undici does not look at the signal.
+      const late = new Promise<FetchOutcome>((resolve) => {
+        timer = setTimeout(() => {
+          deadline.abort();
+          resolve({ kind: 'timeout', detail: `no complete answer within ${request.deadlineMs / 1000} s` });
+        }, request.deadlineMs);
+      });
+      const answer = attempt(agent, url, request, deadline.signal).catch(explain);
+      const outcome = await Promise.race([answer, late]);
+      clearTimeout(timer);
+      return outcome;
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+async function attempt(agent: Agent, url: PublicUrl, request: SafeRequest, signal: AbortSignal): Promise<FetchOutcome> {
+  const { origin, pathname, search } = new URL(url);
+  const answer = await agent.request({
+    origin,
+    path: pathname + search,
+    method: request.method,
+    headers: request.headers,
+    body: request.body ?? null,
+    signal,
+  });
+  const { text, whole } = await readLimited(answer.body, request.maxAnswerBytes);
+  const status = answer.statusCode;
+  const retryAfter = answer.headers['retry-after'];
+  return {
+    kind: whole ? kindOf(status) : 'too_large',
+    status,
+    body: text,
+    retryAfter: typeof retryAfter === 'string' ? retryAfter : null,
+  };
+}
+
+function kindOf(status: number): 'ok' | 'redirect' | 'status' {
+  if (status >= 200 && status < 300) return 'ok';
+  return status >= 300 && status < 400 ? 'redirect' : 'status';
+}
+
+async function readLimited(
+  body: Dispatcher.ResponseData['body'],
+  limit: number,
+): Promise<{ readonly text: string; readonly whole: boolean }> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    const bytes: Buffer = chunk;
+    chunks.push(bytes);
+    size += bytes.length;
+    if (size > limit) break; // leaving the loop closes the connection
+  }
+  return { text: Buffer.concat(chunks).subarray(0, limit).toString('utf8'), whole: size <= limit };
+}
+
+/** Judges every address before it is dialled, and once more the one that was. */
+function guardedConnector(deps: SafeFetchDeps, names: Names): buildConnector.connector {
+  const common = { timeout: CONNECT_MS, autoSelectFamily: true, ...(deps.ca === undefined ? {} : { ca: deps.ca }) };
+  const connectors = {
+    'http:': buildConnector({ ...common, lookup: guardedLookUp(deps, names, 'http:') }),
+    'https:': buildConnector({ ...common, lookup: guardedLookUp(deps, names, 'https:') }),
+  };
+  return (options, callback) => {
+    const protocol = options.protocol === 'https:' ? 'https:' : 'http:';
+    const literal = options.hostname.replace(/^\[|\]$/g, '');
+    const problem = isIP(literal) === 0 ? null : problemOf(deps, protocol, literal);
+    if (problem !== null) {
+      queueMicrotask(() => callback(problem, null));
+      return;
+    }
+    connectors[protocol](options, (...[error, socket]) => {
+      if (error !== null) return callback(error, null);
+      const late = problemOf(deps, protocol, socket.remoteAddress ?? '');
+      if (late === null) return callback(null, socket);
+      socket.destroy();
+      callback(late, null);
+    });
+  };
+}
+
+function guardedLookUp(policy: AddressPolicy, names: Names, protocol: 'http:' | 'https:'): LookupFunction {
+  return (hostname, options, callback) => {
+    names.lookUp(hostname).then(
+      (addresses) => {
+        for (const address of addresses) {
+          const problem = problemOf(policy, protocol, address);
+          if (problem !== null) return callback(problem, '');
+        }
+        const all = addresses.map((address) => ({ address, family: isIP(address) }));
+        const first = all[0] ?? { address: '', family: 0 };
+        return options.all ? callback(null, all) : callback(null, first.address, first.family);
+      },
+      (error: Error) => callback(error, ''),
+    );
+  };
+}
+
+function problemOf(policy: AddressPolicy, protocol: 'http:' | 'https:', address: string): Blocked | null {
+  const verdict = judgeAddress(policy, address);
+  if (verdict.kind === 'blocked') return new Blocked(`the host leads to ${verdict.reason}`);
+  if (verdict.kind === 'public' && protocol === 'http:') return new Blocked('a public host must be reached by https');
+  return null;
+}
+
+const UNREACHABLE = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN', 'EADDRNOTAVAIL']);
+const CERTIFICATE = /^(CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/;
+
+function explain(error: unknown): FetchOutcome {
+  if (error instanceof Blocked) return { kind: 'blocked', detail: error.message };
+  if (error instanceof NameError) return { kind: 'dns', detail: error.message };
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') return { kind: 'timeout', detail: 'no connection' };
+  if (UNREACHABLE.has(code)) return { kind: 'refused', detail: `the host cannot be reached (${code})` };
+  if (CERTIFICATE.test(code)) return { kind: 'tls', detail: `no TLS connection (${code})` };
+  if (code === 'UND_ERR_INVALID_ARG') return { kind: 'invalid_url', detail: 'the URL cannot be requested' };
+  return { kind: 'closed', detail: `the connection ended before the answer${code === '' ? '' : ` (${code})`}` };
+}
