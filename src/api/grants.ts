@@ -1,0 +1,91 @@
+import { type Static, Type } from '@sinclair/typebox';
+import type { Sql } from '../db/pool.ts';
+import { ApiError, invalid } from '../errors.ts';
+import {
+  deleteGrant,
+  type GrantList,
+  type GrantProvider,
+  listGrants,
+  resolveGrant,
+  toWire,
+  updateGrant,
+} from '../grants/grants.ts';
+import { caller, type Routes } from './http.ts';
+import { type QueryReader, readQuery } from './query.ts';
+import { answer, done } from './respond.ts';
+
+const Patch = Type.Object(
+  {
+    settings: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    scope: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 100 })),
+  },
+  { additionalProperties: false },
+);
+
+interface OneGrant {
+  Params: { identifier: string };
+}
+
+const PROVIDERS = ['imap', 'google', 'microsoft'] as const;
+const LAST_SECOND = 253_402_300_799; // year 9999
+
+/** /v3/grants: list, find, update and delete. A grant is named by any form of contract 5.1. */
+export function grantRoutes({ sql }: { readonly sql: Sql }): Routes {
+  return (http) => {
+    http.get('/v3/grants', async (request) => {
+      const list = listOf(readQuery(request));
+      const grants = await listGrants(sql, caller(request).app, list);
+      return answer(request, grants.map(toWire), { limit: list.limit, offset: list.offset });
+    });
+
+    http.get<OneGrant>('/v3/grants/:identifier', async (request) =>
+      answer(request, toWire(await resolveGrant(sql, caller(request).app, request.params.identifier))),
+    );
+
+    http.patch<OneGrant & { Body: Static<typeof Patch> }>(
+      '/v3/grants/:identifier',
+      { schema: { body: Patch } },
+      async (request) => {
+        const { settings, scope } = request.body;
+        const grant = await resolveGrant(sql, caller(request).app, request.params.identifier);
+        // Settings say how to reach the mailbox, so new ones have to be proven by authenticating with them.
+        if (settings !== undefined && Object.keys(settings).length > 0) {
+          const why = grant.provider === 'practice' ? 'a practice mailbox has none' : 'authenticate the grant again';
+          throw invalid('settings', `cannot be changed: ${why}`);
+        }
+        const changed = await updateGrant(sql, grant.app, grant.id, scope === undefined ? {} : { scope });
+        if (changed === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
+        return answer(request, toWire(changed));
+      },
+    );
+
+    http.delete<OneGrant>('/v3/grants/:identifier', async (request) => {
+      const grant = await resolveGrant(sql, caller(request).app, request.params.identifier);
+      if (!(await deleteGrant(sql, grant.app, grant.id)))
+        throw new ApiError(404, 'grant.not_found', 'Grant not found.');
+      return done(request);
+    });
+  };
+}
+
+function listOf(query: QueryReader): GrantList {
+  const status = query.oneOf('grant_status', ['valid', 'invalid']);
+  const provider = query.text('provider');
+  return {
+    limit: query.integer('limit', { min: 1, max: 200 }) ?? 10,
+    offset: query.integer('offset', { min: 0, max: 1_000_000 }) ?? 0,
+    sortBy: query.oneOf('sort_by', ['created_at', 'updated_at']) ?? 'created_at',
+    orderBy: query.oneOf('order_by', ['asc', 'desc']) ?? 'desc',
+    email: query.text('email'),
+    state: status === undefined ? undefined : status === 'valid' ? 'valid' : 'expired',
+    providers: provider === undefined ? undefined : providersShownAs(provider),
+    since: query.integer('since', { min: 0, max: LAST_SECOND }),
+    before: query.integer('before', { min: 0, max: LAST_SECOND }),
+  };
+}
+
+/** Providers that Nylas has and we do not match no grant. */
+function providersShownAs(provider: string): readonly GrantProvider[] {
+  if (provider === 'imap') return ['imap', 'practice'];
+  return PROVIDERS.filter((known) => known === provider);
+}

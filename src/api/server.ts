@@ -1,0 +1,161 @@
+// The API's HTTP server without a socket: the edge owns the port and hands over what is not a hit.
+import { isUtf8 } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
+import { type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Query } from '../db/pool.ts';
+import { ApiError } from '../errors.ts';
+import { makeAuthenticator } from '../grants/keys.ts';
+import { makeSessions, type SessionKeys } from '../grants/sign-in.ts';
+import type { Log } from '../log.ts';
+import { makeGuard } from './auth.ts';
+import { appOf, type Http, type Routes } from './http.ts';
+import { BODY_LIMIT, errorBody, JSON_TYPE, refusalOf } from './respond.ts';
+import { makeRouteMap } from './route-map.ts';
+import { signInRoutes } from './sign-in.ts';
+import { schemaProblem } from './validation.ts';
+
+export interface ApiDeps {
+  readonly sql: Query;
+  readonly log: Log;
+  readonly ring: SessionKeys;
+  /** An origin, such as https://mail.example.com. */
+  readonly publicUrl: string;
+  /** Unix milliseconds. */
+  readonly now?: () => number;
+}
+
+/** Longer than any identifier in a path: an address has 254 characters, three times that percent-encoded. */
+const LONGEST_PARAMETER = 1024;
+
+/**
+ * The whole API. After `await http.ready()`, `http.routing(request, response)` serves one request of node:http;
+ * `http.inject` does in tests. Routes below /v3 need an API key, those below /practice that or the operator's session.
+ */
+export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }): Http {
+  const { log } = deps;
+  const secure = deps.publicUrl.startsWith('https:');
+  const sessions = makeSessions({ ring: deps.ring, secure, ...(deps.now ? { now: deps.now } : {}) });
+  const http = fastify({
+    logger: false,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    bodyLimit: BODY_LIMIT,
+    return503OnClosing: false, // whoever owns the sockets drains them
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: LONGEST_PARAMETER },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: true } },
+    schemaErrorFormatter: schemaProblem,
+    frameworkErrors: (error, request, reply) => refuse(log, error, request, reply),
+  });
+  const routeMap = makeRouteMap();
+
+  http.addHook('onRoute', (route) => routeMap.add([route.method].flat(), route.url));
+  http.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  http.addHook(
+    'onRequest',
+    makeGuard({ authenticate: makeAuthenticator({ sql: deps.sql }), sessions, publicUrl: deps.publicUrl }),
+  );
+  acceptJson(http);
+  http.addHook('onSend', async (_request, reply, payload) => {
+    if (isJson(reply)) reply.header('content-type', JSON_TYPE);
+    return payload;
+  });
+  http.addHook('onResponse', async (request, reply) => {
+    log.info(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? null,
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+        request_id: request.id,
+        app: appOf(request),
+      },
+      'request.served',
+    );
+  });
+  http.setErrorHandler((error, request, reply) => refuse(log, error, request, reply));
+  http.setNotFoundHandler((request, reply) => {
+    const allowed = routeMap.methodsFor(request.url);
+    if (allowed.length === 0) throw new ApiError(404, 'api.not_found_error', 'Resource not found.');
+    reply.header('allow', allowed.join(', '));
+    throw new ApiError(
+      405,
+      'api.invalid_request_error',
+      `${request.method} is not possible here, only ${allowed.join(', ')}.`,
+    );
+  });
+
+  for (const routes of [signInRoutes({ sql: deps.sql, sessions, publicUrl: deps.publicUrl }), ...deps.routes]) {
+    http.register(async (scope) => routes(scope));
+  }
+  return http;
+}
+
+/**
+ * JSON bodies in strict UTF-8. No body at all counts as {}: the Java and Ruby SDKs send an empty one under a JSON
+ * Content-Type (contract 5.4).
+ */
+function acceptJson(http: Http): void {
+  http.removeContentTypeParser(['application/json', 'text/plain']);
+  http.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (_request: FastifyRequest, body: Buffer) => {
+      if (body.length === 0) return undefined;
+      if (!isUtf8(body)) throw invalidJson('it is not UTF-8');
+      try {
+        return parseJson(body.toString('utf8').replace(/^\uFEFF/, ''));
+      } catch (error) {
+        throw error instanceof SyntaxError ? invalidJson(error.message) : error;
+      }
+    },
+  );
+  http.addHook('preValidation', async (request) => {
+    if (request.body === undefined && HAS_BODY.has(request.method)) request.body = {};
+  });
+}
+
+const HAS_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+
+/** `__proto__` as a member would become a prototype when the object is copied member by member. */
+function parseJson(text: string): unknown {
+  return /__proto__|\\u/.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text);
+}
+
+function refusePrototype(key: string, value: unknown): unknown {
+  if (key === '__proto__') throw invalidJson('it has a member "__proto__"');
+  return value;
+}
+
+function invalidJson(where: string): ApiError {
+  return new ApiError(400, 'api.invalid_request_payload', `Invalid JSON payload format. (${where})`);
+}
+
+function refuse(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const refusal = refusalOf(error);
+  if (refusal.status >= 500) {
+    const level = refusal.status === 503 ? 'warn' : 'error';
+    log[level](
+      { request_id: request.id, route: request.routeOptions.url ?? null, ...causeOf(error) },
+      'request.failed',
+    );
+  }
+  // Bytes, not an object: Fastify leaves their Content-Type alone, also where it runs no hooks (a malformed path).
+  reply
+    .code(refusal.status)
+    .headers({ 'x-request-id': request.id, ...refusal.headers, 'content-type': JSON_TYPE })
+    .send(Buffer.from(JSON.stringify(errorBody(request, refusal))));
+}
+
+/** No `detail` and no parameters of a database error: they quote rows. */
+function causeOf(error: unknown): object {
+  if (!(error instanceof Error)) return { error: typeof error };
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  return { error: error.message, ...code, stack: error.stack };
+}
+
+function isJson(reply: FastifyReply): boolean {
+  const type = reply.getHeader('content-type');
+  return typeof type === 'string' && /^application\/json\b/.test(type);
+}

@@ -1,0 +1,16 @@
+import { settingNames } from '../grants/settings.ts';
+import { COMMANDS } from './commands.ts';
+
+export function help(): string {
+  const rows = COMMANDS.map(({ words, usage, summary }) => ({ call: [...words, usage].join(' ').trim(), summary }));
+  const width = Math.max(...rows.map(({ call }) => call.length));
+  return `Usage: npm run --silent telltale -- <command> [--json]
+
+${rows.map(({ call, summary }) => `  ${call.padEnd(width)}  ${summary}`).join('\n')}
+
+APP is an application's name or id. --json writes JSON and nothing else to standard output.
+Settings for "app set": ${settingNames().join(', ')}.
+Lists are written a,b,c. The database is the one of DATABASE_URL, or the service's own in TELLTALE_DATA_DIR.
+Exit codes: 0 done, 1 refused or failed, 2 wrong command line.
+`;
+}

@@ -1,0 +1,117 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Ranges } from '../addresses.ts';
+import type { Spool } from '../tracking/spool.ts';
+import type { TokenKeys } from '../tracking/token.ts';
+import { answerClick } from './click.ts';
+import type { EdgeCounters } from './counters.ts';
+import { boundedLookUp, type LookUpLink } from './lookup.ts';
+import { answerOpen } from './open.ts';
+import { notFoundPage } from './pages.ts';
+import type { EdgeParts } from './parts.ts';
+import { PIXEL, PIXEL_HEADERS } from './pixel.ts';
+import type { StopList } from './stops.ts';
+
+export interface EdgeDeps {
+  keys: TokenKeys;
+  spool: Pick<Spool, 'append'>;
+  stops: StopList;
+  /** The destination in a link's row, null when there is no such row; throws without a database. */
+  lookUpLink: LookUpLink;
+  trustedProxies: Ranges;
+  /** `host[:port]` that serves tracked links and pixels and nothing else; null: there is none apart. */
+  trackingOnlyHost: string | null;
+  counters: EdgeCounters;
+  /** Gets every other request, untouched. */
+  fallback(req: IncomingMessage, res: ServerResponse): void;
+}
+
+export interface Edge {
+  readonly server: Server;
+  /** Resolves with the port: the one asked for, or one that was free for 0. */
+  listen(port: number, host: string): Promise<number>;
+  /** Lets answers under way finish, closes every connection after its answer; ten seconds at most. */
+  close(): Promise<void>;
+}
+
+/** Above the idle time of common load balancers (60 s), so that they close a connection, not we under their request. */
+const KEEP_ALIVE_MS = 75_000;
+const HEADERS_MS = 10_000;
+/** A whole request, attachments on a slow line included. */
+const REQUEST_MS = 300_000;
+const CLOSE_MS = 10_000;
+const SWEEP_MS = 20;
+const CLOSE = ['Connection', 'close'];
+
+/** The front door: answers tracked links and pixels itself and hands everything else on. */
+export function createEdge(deps: EdgeDeps): Edge {
+  let closing = false;
+  const trackingOnlyHost = deps.trackingOnlyHost?.toLowerCase() ?? null;
+  const { keys, spool, stops, trustedProxies, counters, fallback } = deps;
+  const parts: EdgeParts = {
+    keys,
+    spool,
+    stops,
+    trustedProxies,
+    counters,
+    lookUp: boundedLookUp(deps.lookUpLink),
+    sendPage(res, { status, headers, body }) {
+      res.writeHead(status, closing ? [...headers, ...CLOSE] : headers);
+      res.end(body);
+    },
+    sendPixel(res) {
+      res.writeHead(200, closing ? [...PIXEL_HEADERS, ...CLOSE] : PIXEL_HEADERS);
+      res.end(PIXEL, 'latin1');
+    },
+  };
+
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS },
+    (req, res) => {
+      switch (doorOf(req.url ?? '')) {
+        case 'o':
+          answerOpen(parts, req, res);
+          return;
+        case 'c':
+          answerClick(parts, req, res);
+          return;
+        default:
+          if (trackingOnlyHost !== null && req.headers.host?.toLowerCase() === trackingOnlyHost) {
+            parts.sendPage(res, notFoundPage());
+            return;
+          }
+          if (closing) res.setHeader('Connection', 'close');
+          fallback(req, res);
+      }
+    },
+  );
+
+  return {
+    server,
+    listen: (port, host) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => {
+          server.off('error', reject);
+          const address = server.address();
+          resolve(typeof address === 'object' && address !== null ? address.port : port);
+        });
+      }),
+    async close() {
+      closing = true;
+      const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
+      const force = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+      await new Promise((resolve) => server.close(resolve));
+      clearInterval(sweep);
+      clearTimeout(force);
+    },
+  };
+}
+
+/** Absolute forms, doubled slashes and escaped slashes come from proxies and mail gateways. */
+const MANGLED = /^(?:https?:\/\/[^/]*)?\/+([co])(?:\/|%2f)/i;
+
+function doorOf(url: string): string | undefined {
+  if (url.startsWith('/o/')) return 'o';
+  if (url.startsWith('/c/')) return 'c';
+  return MANGLED.exec(url)?.[1];
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { type TestDatabase, testDatabase } from '../../test/support/postgres.ts';
+import { providerContract } from '../../test/support/provider-contract.ts';
+import { migrate } from '../db/migrate.ts';
+import { fromWireId } from '../ids.ts';
+import { parseKeyring } from '../keyring.ts';
+import { practiceProvider } from '../providers/practice.ts';
+import { createApplication } from './applications.ts';
+import { openCredentials } from './credentials.ts';
+import { expireGrant, type Grant } from './grants.ts';
+import {
+  findPracticeMail,
+  keepReceived,
+  listPracticeMail,
+  openPracticeGrant,
+  practiceStore,
+  readPracticeMail,
+} from './practice-mail.ts';
+import { makeVault } from './vault.ts';
+
+const vault = makeVault(parseKeyring('a secret for tests only'));
+let database: TestDatabase;
+let count = 0;
+
+before(async () => {
+  database = await testDatabase(migrate);
+});
+after(async () => {
+  await database.drop();
+});
+
+async function newGrant(email = 'sender@practice.test'): Promise<Grant> {
+  count += 1;
+  const application = await createApplication(database.sql, { name: `app ${count}`, environment: 'production' });
+  assert.ok(application);
+  const { grant } = await openPracticeGrant({ sql: database.sql, vault }, application.serial, { email });
+  return grant;
+}
+
+async function credentialsOf(grant: Grant) {
+  const credentials = await openCredentials({ sql: database.sql, vault }, grant.app, grant.id);
+  assert.equal(credentials?.provider, 'practice');
+  return credentials;
+}
+
+function accountOf(grant: Grant) {
+  return { app: grant.app, grantId: grant.id, email: grant.email };
+}
+
+function mail(subject: string, size = 0) {
+  const messageId = `<${subject.replaceAll(' ', '.')}@practice.test>`;
+  const head = `From: "Sender, The" <sender@practice.test>\r\nTo: Team: Kim <kim@example.com>, lee@example.com;\r\nSubject: ${subject}\r\nMessage-ID: ${messageId}\r\n\r\n`;
+  const raw = Buffer.concat([Buffer.from(head), Buffer.alloc(size, 0x61)]);
+  const envelope = { from: 'sender@practice.test', to: ['kim@example.com', 'lee@example.com', 'hidden@example.com'] };
+  return { envelope, messageId, raw };
+}
+
+providerContract('practice on its table', async () => {
+  const grant = await newGrant();
+  const provider = practiceProvider(practiceStore({ sql: database.sql, vault }));
+  return {
+    provider,
+    account: accountOf(grant),
+    credentials: await credentialsOf(grant),
+    wrongCredentials: { provider: 'practice', key: 'a key of nobody' },
+    delivered: async () => {
+      const list = await listPracticeMail(database.sql, grant.app, { folder: 'SENT', limit: 1000 });
+      const mails = await Promise.all(list.map(({ id }) => readPracticeMail(database.sql, grant.app, id)));
+      return mails.flatMap((kept) => (kept ? [kept.raw] : [])).reverse();
+    },
+    expire: async () => {
+      await expireGrant(database.sql, grant.app, grant.id);
+    },
+  };
+});
+
+describe('practice mail', () => {
+  let grant: Grant;
+  beforeEach(async () => {
+    grant = await newGrant();
+  });
+
+  it('is kept byte by byte, with what its list shows', async () => {
+    const sent = mail('Hello');
+    const id = fromWireId('prm', await practiceStore({ sql: database.sql, vault }).keepSent(accountOf(grant), sent));
+    assert.ok(id);
+    const kept = await readPracticeMail(database.sql, grant.app, id);
+    assert.deepEqual(kept?.raw, sent.raw);
+    assert.deepEqual(kept?.from, { name: 'Sender, The', email: 'sender@practice.test' });
+    assert.deepEqual(kept?.to, [{ name: 'Kim', email: 'kim@example.com' }, { email: 'lee@example.com' }]);
+    assert.deepEqual(kept?.envelope, sent.envelope.to);
+    assert.equal(kept?.size, sent.raw.length);
+    assert.equal((await findPracticeMail(database.sql, grant.app, grant.id, sent.messageId))?.id, id);
+  });
+
+  it('is listed newest first, per folder and per application', async () => {
+    const store = practiceStore({ sql: database.sql, vault });
+    await store.keepSent(accountOf(grant), mail('one'));
+    await store.keepSent(accountOf(grant), mail('two'));
+    await keepReceived(database.sql, grant, mail('answer').raw);
+    await store.keepSent(accountOf(await newGrant()), mail('of somebody else'));
+    const subjects = async (app: number | null, folder: 'SENT' | 'INBOX' | null, limit = 10) =>
+      (await listPracticeMail(database.sql, app, { folder, limit })).map(({ subject }) => subject);
+    assert.deepEqual(await subjects(grant.app, null), ['answer', 'two', 'one']);
+    assert.deepEqual(await subjects(grant.app, 'SENT'), ['two', 'one']);
+    assert.deepEqual(await subjects(grant.app, 'INBOX'), ['answer']);
+    assert.deepEqual(await subjects(null, 'SENT', 2), ['of somebody else', 'two']);
+  });
+
+  it('is capped per grant, oldest dropped', async () => {
+    const store = practiceStore({ sql: database.sql, vault, limits: { perGrant: 3, bytes: 1e9 } });
+    for (const subject of ['1', '2', '3', '4', '5']) await store.keepSent(accountOf(grant), mail(subject));
+    const list = await listPracticeMail(database.sql, grant.app, { folder: null, limit: 10 });
+    assert.deepEqual(
+      list.map(({ subject }) => subject),
+      ['5', '4', '3'],
+    );
+  });
+
+  it('is capped in all, oldest dropped whoever it belongs to', async () => {
+    await database.sql`delete from practice_messages`;
+    const other = await newGrant();
+    const store = practiceStore({ sql: database.sql, vault, limits: { perGrant: 100, bytes: 5000 } });
+    for (const subject of ['1', '2', '3', '4']) {
+      await store.keepSent(accountOf(subject === '1' ? other : grant), mail(subject, 2000));
+    }
+    await store.keepSent(accountOf(grant), mail('5', 2000));
+    const rows = await database.sql<{ subject: string }[]>`select subject from practice_messages order by id`;
+    const [sum] = await database.sql<{ bytes: string }[]>`select sum(size) as bytes from practice_messages`;
+    assert.equal(rows.at(-1)?.subject, '5');
+    assert.equal(rows[0]?.subject === '1', false);
+    assert.ok(Number(sum?.bytes) <= 5000 + 3 * 2200, sum?.bytes);
+  });
+
+  it('opens for the newest key of the grant alone', async () => {
+    const store = practiceStore({ sql: database.sql, vault });
+    const { key: old } = await credentialsOf(grant);
+    assert.equal(await store.opens(accountOf(grant), old), true);
+    const renewed = await openPracticeGrant({ sql: database.sql, vault }, grant.app, { email: grant.email });
+    assert.deepEqual([renewed.created, renewed.grant.id], [false, grant.id]);
+    assert.equal(await store.opens(accountOf(grant), old), false);
+    const { key } = await credentialsOf(grant);
+    assert.equal(await store.opens(accountOf(grant), key), true);
+    assert.equal(await store.opens(accountOf(await newGrant('other@practice.test')), key), false);
+    await expireGrant(database.sql, grant.app, grant.id);
+    assert.equal(await store.opens(accountOf(grant), key), false);
+  });
+});

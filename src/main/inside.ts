@@ -1,0 +1,106 @@
+// What lies behind the doors: the database, the API and the workers.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { applicationRoutes } from '../api/applications.ts';
+import { grantRoutes } from '../api/grants.ts';
+import { messageRoutes } from '../api/messages.ts';
+import { practiceRoutes } from '../api/practice.ts';
+import { createApi } from '../api/server.ts';
+import { webhookRoutes } from '../api/webhooks.ts';
+import type { Config } from '../config.ts';
+import { startWake } from '../db/wake.ts';
+import { practiceStore } from '../grants/practice-mail.ts';
+import { createSignInToken } from '../grants/sign-in.ts';
+import { makeVault } from '../grants/vault.ts';
+import type { Log } from '../log.ts';
+import { startNotify } from '../notify/start.ts';
+import { makeProviders } from '../providers/providers.ts';
+import { makeSafeFetch } from '../safe-fetch.ts';
+import { startRecovery } from '../send/recover.ts';
+import { readLink } from '../tracking/links.ts';
+import { startRecorder } from '../tracking/recorder.ts';
+import { banner } from './banner.ts';
+import { bootstrap } from './bootstrap.ts';
+import { openDatabase } from './database.ts';
+import type { Doors } from './doors.ts';
+import { showHits, showNotify, showRecorder } from './figures.ts';
+import type { Releasers } from './releasers.ts';
+
+/** Brings up the roles asked for and returns what is to be said when they are. */
+export async function startInside(deps: {
+  readonly config: Config;
+  readonly log: Log;
+  readonly releasers: Releasers;
+  readonly doors: Doors;
+}): Promise<string> {
+  const { config, log, releasers, doors } = deps;
+  const { metrics, spool, stops, ring, keys } = doors;
+  const vault = makeVault(ring);
+  const database = await openDatabase({ config, ring, log, releasers });
+  const api = database.pool('api', 10);
+  const wake = await startWake({ sql: database.pool('wake', 2), log });
+  releasers.add('tools', 'wake', () => wake.close());
+  const safeFetch = makeSafeFetch({ allowLoopback: config.loopback, allowPrivateTargets: config.allowPrivateTargets });
+  releasers.add('tools', 'outgoing connections', () => safeFetch.close());
+  const first = await bootstrap({ sql: api, vault, config });
+
+  await stops.follow(database.pool('stops', 1));
+  wake.on('stops', () => stops.refresh());
+  showHits(metrics, doors.counters, spool);
+  const links = database.pool('links', 4);
+  doors.useLookUp(({ app, message, link }) => readLink(links, app, message, link));
+  const recorder = startRecorder({
+    sql: database.pool('recorder', 3),
+    spool: spool.reader,
+    log,
+    wake: () => wake('outbox'),
+  });
+  releasers.add('ledger', 'recorder', () => recorder.stop());
+  showRecorder(metrics, recorder);
+
+  const sendDeps = {
+    sql: api,
+    vault,
+    keys,
+    log,
+    providers: makeProviders({ practice: practiceStore({ sql: api, vault }) }),
+    trackingUrl: config.trackingUrl,
+    loopback: config.loopback,
+  };
+  if (config.roles.has('work')) {
+    const notify = startNotify({
+      sql: database.pool('notify', 8),
+      log,
+      vault,
+      safeFetch,
+      onDeliveries: () => wake('deliveries'),
+    });
+    wake.on('outbox', () => notify.wakeFanout());
+    wake.on('deliveries', () => notify.wakeDeliver());
+    releasers.add('work', 'notify', () => notify.stop());
+    showNotify(metrics, notify);
+    const recovery = startRecovery(sendDeps);
+    releasers.add('work', 'recovery', () => recovery.close());
+    doors.watch('work', database.reachable);
+  }
+  if (config.roles.has('api')) {
+    const http = createApi({
+      sql: api,
+      log,
+      ring,
+      publicUrl: config.publicUrl,
+      routes: [
+        applicationRoutes({ sql: api }),
+        grantRoutes({ sql: api }),
+        messageRoutes(sendDeps),
+        webhookRoutes({ sql: api, vault, safeFetch }),
+        ...(config.practice ? [practiceRoutes(sendDeps)] : []),
+      ],
+    });
+    await http.ready();
+    doors.front.openApi((request: IncomingMessage, response: ServerResponse) => http.routing(request, response));
+    releasers.add('doors', 'api', () => http.close());
+    doors.watch('api', database.reachable);
+    return banner(config, first, await createSignInToken(api));
+  }
+  return `Telltale is ready: ${[...config.roles].join(', ')} on port ${config.port}\n`;
+}

@@ -1,0 +1,60 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../log.ts';
+
+/** The order of stopping: nobody takes on work, then nobody comes in, then what was said is written down, then the tools go. */
+const PHASES = ['work', 'doors', 'ledger', 'tools'] as const;
+export type Phase = (typeof PHASES)[number];
+
+/** Together below the ten seconds that supervisors usually grant. What is cut off here is taken up at the next start. */
+const WITHIN_MS: Readonly<Record<Phase, number>> = { work: 3500, doors: 2500, ledger: 1500, tools: 2500 };
+
+type Release = () => Promise<unknown> | unknown;
+
+/** What has been started, to be stopped by phase, within a phase in reverse. One that fails does not keep the others from it. */
+export class Releasers {
+  readonly #log: Log;
+  readonly #stack: { readonly phase: Phase; readonly name: string; readonly release: Release }[] = [];
+  #released: Promise<void> | null = null;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  add(phase: Phase, name: string, release: Release): void {
+    this.#stack.unshift({ phase, name, release });
+  }
+
+  get begun(): boolean {
+    return this.#released !== null;
+  }
+
+  release(): Promise<void> {
+    this.#released ??= this.#releaseAll();
+    return this.#released;
+  }
+
+  async #releaseAll(): Promise<void> {
+    for (const phase of PHASES) {
+      let current = '';
+      const inTurn = async (): Promise<'all'> => {
+        for (const part of this.#stack.filter((each) => each.phase === phase)) {
+          current = part.name;
+          await this.#releaseOne(part.name, part.release);
+        }
+        return 'all';
+      };
+      const done = await Promise.race([inTurn(), delay(WITHIN_MS[phase], 'late', { ref: false })]);
+      if (done === 'late') this.#log.warn({ phase, part: current }, 'part.stopped_late');
+    }
+  }
+
+  async #releaseOne(part: string, release: Release): Promise<void> {
+    const began = performance.now();
+    try {
+      await release();
+      this.#log.debug({ part, ms: Math.round(performance.now() - began) }, 'part.stopped');
+    } catch (error) {
+      this.#log.error({ part, err: error }, 'part.stop_failed');
+    }
+  }
+}

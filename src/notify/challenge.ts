@@ -1,0 +1,35 @@
+import { randomUUID } from 'node:crypto';
+import type { FetchOutcome, PublicUrl, SafeFetch } from '../safe-fetch.ts';
+
+const DEADLINE_MS = 10_000;
+const ANSWER_BYTES = 256;
+
+export interface ChallengeDeps {
+  readonly safeFetch: Pick<SafeFetch, 'request'>;
+  readonly challengeMs?: number;
+}
+
+/** Asks a receiver once to prove that it wants our deliveries. Null where it did, else why not, as the API says it. */
+export async function challenge(deps: ChallengeDeps, url: PublicUrl): Promise<string | null> {
+  const expected = randomUUID(); // needs no encoding: the Java helper does not decode
+  const outcome = await deps.safeFetch.request(withChallenge(url, expected), {
+    method: 'GET',
+    headers: { 'User-Agent': 'Telltale' },
+    deadlineMs: deps.challengeMs ?? DEADLINE_MS,
+    maxAnswerBytes: ANSWER_BYTES,
+  });
+  const problem = problemOf(outcome, expected);
+  return problem === null ? null : `unable.verify.webhook_url : ${problem}`;
+}
+
+function withChallenge(url: PublicUrl, value: string): PublicUrl {
+  // Appended as text: searchParams would write the rest of the query anew. A PublicUrl has no fragment.
+  return `${url}${url.includes('?') ? '&' : '?'}challenge=${value}` as PublicUrl;
+}
+
+function problemOf(outcome: FetchOutcome, expected: string): string | null {
+  if ('detail' in outcome) return outcome.detail;
+  if (outcome.kind === 'redirect') return `status is not ok, got ${outcome.status}; redirects are not followed`;
+  if (outcome.status !== 200) return `status is not ok, got ${outcome.status}`;
+  return outcome.kind === 'ok' && outcome.body === expected ? null : 'the body is not exactly the challenge';
+}

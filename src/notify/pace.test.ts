@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FRESH, MOST_AT_ONCE, type Pace, paceAfter, roomFor } from './pace.ts';
+
+const OK = { kind: 'ok', status: 200 } as const;
+const DOWN = { kind: 'timeout', status: null } as const;
+
+function after(outcomes: readonly Parameters<typeof paceAfter>[1][], from: Pace = FRESH): Pace {
+  return outcomes.reduce((pace, outcome) => paceAfter(pace, outcome, 1_000), from);
+}
+
+test('a destination starts small and grows with its answers', () => {
+  assert.equal(roomFor(FRESH, 0, 0), 4);
+  assert.equal(roomFor(FRESH, 3, 0), 1);
+  assert.equal(after([OK, OK, OK]).window, MOST_AT_ONCE);
+});
+
+test('a single failure slows nothing to a probe', () => {
+  const pace = after([OK, OK, DOWN]);
+  assert.ok(roomFor(pace, 0, 1_000) >= 4);
+});
+
+test('a dead destination is probed by one, ever more rarely, at most once a minute', () => {
+  const dead = after([DOWN, DOWN, DOWN, DOWN]);
+  assert.deepEqual(dead, { window: 1, failuresInRow: 4, notBefore: 2_000 });
+  assert.equal(roomFor(dead, 0, 1_999), 0);
+  assert.equal(roomFor(dead, 0, 2_000), 1);
+  assert.equal(roomFor(dead, 1, 2_000), 0);
+  assert.equal(paceAfter(dead, DOWN, 2_000).notBefore, 4_000);
+  let pace = dead;
+  for (let probe = 0; probe < 1000; probe++) {
+    const next = paceAfter(pace, DOWN, pace.notBefore);
+    assert.ok(next.notBefore - pace.notBefore <= 60_000);
+    pace = next;
+  }
+});
+
+test('a crowd of failures that began together counts as one step', () => {
+  assert.equal(after(Array(16).fill(DOWN), after([OK, OK])).notBefore, 2_000);
+});
+
+test('one answer brings it back', () => {
+  const back = after([DOWN, DOWN, DOWN, DOWN, DOWN, OK]);
+  assert.deepEqual(back, { window: 2, failuresInRow: 0, notBefore: 0 });
+});
+
+test('a receiver that refuses notifications is not dead, one that is overloaded is', () => {
+  const refused = { kind: 'status', status: 422 } as const;
+  assert.equal(after(Array(20).fill(refused)).window, MOST_AT_ONCE);
+  for (const status of [429, 500, 502, 503]) {
+    assert.equal(after(Array(4).fill({ kind: 'status', status })).notBefore, 2_000);
+  }
+});

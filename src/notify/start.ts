@@ -1,0 +1,120 @@
+import type { Sql } from '../db/pool.ts';
+import { isConnectionLost } from '../db/pool.ts';
+import type { Log } from '../log.ts';
+import type { SafeFetch } from '../safe-fetch.ts';
+import { type DeliveryCounts, startDeliverer } from './deliver.ts';
+import { makeWebhook } from './destinations/webhook.ts';
+import { fanOut } from './fanout.ts';
+import { startLoop } from './loop.ts';
+import { countPending } from './pending.ts';
+
+export interface NotifyDeps {
+  readonly sql: Sql;
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
+  readonly vault: { open(sealed: Buffer, context: string): string };
+  readonly safeFetch: Pick<SafeFetch, 'request'>;
+  /** Told after a fan-out that made deliveries, so that other processes may look. */
+  readonly onDeliveries?: () => void;
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly pollMs?: number;
+  readonly attemptMs?: number;
+  readonly concurrency?: number;
+}
+
+export interface NotifyCounts extends DeliveryCounts {
+  facts: number;
+  notifications: number;
+  coalesced: number;
+  held: number;
+  /** As of at most 15 s ago; counted no further than 100,000. */
+  pending: number;
+}
+
+export interface Notify {
+  /** The outbox may hold new facts. */
+  wakeFanout(): void;
+  /** Deliveries may be due that another process made. */
+  wakeDeliver(): void;
+  /** Lets what is in flight come to its end, at most 12 s. */
+  stop(): Promise<void>;
+  readonly counts: NotifyCounts;
+}
+
+const POLL_MS = 1_000;
+const FACTS_AT_ONCE = 500;
+const CONCURRENCY = 128;
+const COUNT_MS = 15_000;
+const STOP_MS = 12_000;
+
+/** From committed facts to delivered notifications. */
+export function startNotify(deps: NotifyDeps): Notify {
+  const { sql, log } = deps;
+  const now = deps.now ?? Date.now;
+  const pollMs = deps.pollMs ?? POLL_MS;
+  const deliverer = startDeliverer({
+    sql,
+    log,
+    vault: deps.vault,
+    destinations: {
+      webhook: makeWebhook({
+        safeFetch: deps.safeFetch,
+        ...(deps.attemptMs === undefined ? {} : { deadlineMs: deps.attemptMs }),
+      }),
+    },
+    now,
+    random: deps.random ?? Math.random,
+    pollMs,
+    concurrency: deps.concurrency ?? CONCURRENCY,
+  });
+  const counts: NotifyCounts = Object.assign(deliverer.counts, {
+    facts: 0,
+    notifications: 0,
+    coalesced: 0,
+    held: 0,
+    pending: 0,
+  });
+
+  const fanout = startLoop({
+    name: 'fanout',
+    pollMs,
+    log,
+    async run() {
+      const done = await fanOut({ sql, now: now() }, FACTS_AT_ONCE);
+      counts.facts += done.facts;
+      counts.notifications += done.notifications;
+      counts.coalesced += done.coalesced;
+      counts.held += done.held;
+      if (done.dueAt !== null) {
+        const wait = done.dueAt - now();
+        if (wait <= 0) deliverer.wake();
+        else deliverer.wakeIn(wait);
+        deps.onDeliveries?.();
+      }
+      return done.facts === FACTS_AT_ONCE ? 'more' : 'idle';
+    },
+  });
+
+  const count = (): void => {
+    countPending(sql).then(
+      (pending) => {
+        counts.pending = pending;
+      },
+      (error: unknown) => {
+        if (!isConnectionLost(error)) log.warn({ err: error }, 'notify.count_failed');
+      },
+    );
+  };
+  const counting = setInterval(count, COUNT_MS).unref();
+
+  return {
+    wakeFanout: () => fanout.wake(),
+    wakeDeliver: () => deliverer.wake(),
+    counts,
+    async stop() {
+      clearInterval(counting);
+      await fanout.stop();
+      await deliverer.stop(STOP_MS);
+    },
+  };
+}

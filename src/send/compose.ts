@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { domainToASCII } from 'node:url';
+import MailComposer from 'nodemailer/lib/mail-composer';
+
+export interface Person {
+  readonly name?: string;
+  readonly email: string;
+}
+
+export interface Attachment {
+  readonly filename: string;
+  readonly contentType: string;
+  readonly content: Buffer;
+  /** What `cid:` in the body refers to, without angle brackets. */
+  readonly contentId?: string;
+  readonly isInline: boolean;
+}
+
+export interface Header {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Everything that is seen of a mail. Whoever gets it as Bcc is only in the envelope. */
+export interface MailParts {
+  readonly messageId: string;
+  readonly date: Date;
+  readonly from: Person;
+  readonly to: readonly Person[];
+  readonly cc: readonly Person[];
+  readonly replyTo: readonly Person[];
+  readonly subject: string;
+  readonly body: string;
+  readonly isPlaintext: boolean;
+  /** The same in plain text, for readers without HTML. */
+  readonly alternative?: string;
+  readonly attachments: readonly Attachment[];
+  readonly customHeaders: readonly Header[];
+  /** Message-IDs of the thread, oldest first; the last is the one answered. */
+  readonly ancestors: readonly string[];
+}
+
+/** Servers cut long References; like mail programs we keep the root and the newest. */
+const MOST_ANCESTORS = 20;
+
+/** The mail as bytes. The same parts give the same bytes: boundaries come from the Message-ID. */
+export async function compose(mail: MailParts): Promise<Buffer> {
+  const body = mail.isPlaintext
+    ? { text: mail.body }
+    : { html: mail.body, ...(mail.alternative !== undefined && { text: mail.alternative }) };
+  const parent = mail.ancestors.at(-1);
+  const composer = new MailComposer({
+    ...body,
+    messageId: mail.messageId,
+    date: mail.date,
+    from: [address(mail.from)],
+    to: mail.to.map(address),
+    subject: mail.subject,
+    headers: mail.customHeaders.map(({ name, value }) => ({ key: name, value })),
+    attachments: mail.attachments.map((attachment) => ({
+      filename: attachment.filename,
+      contentType: attachment.contentType,
+      content: attachment.content,
+      contentDisposition: attachment.isInline ? 'inline' : 'attachment',
+      ...(attachment.contentId !== undefined && { cid: attachment.contentId }),
+    })),
+    ...(mail.cc.length > 0 && { cc: mail.cc.map(address) }),
+    ...(mail.replyTo.length > 0 && { replyTo: mail.replyTo.map(address) }),
+    ...(parent !== undefined && { inReplyTo: parent, references: [...mail.ancestors] }),
+    encoding: 'quoted-printable',
+    baseBoundary: createHash('sha256').update(mail.messageId).digest('hex').slice(0, 24),
+    newline: 'win',
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  return await composer.compile().build();
+}
+
+/** `<id@domain-of-sender>` */
+export function messageIdHeader(id: string, sender: string): string {
+  return `<${id}@${domainToASCII(sender.slice(sender.lastIndexOf('@') + 1)) || 'localhost'}>`;
+}
+
+/** The References of an answer to `parent`, whose own are `ancestors`. */
+export function threadOf(ancestors: readonly string[], parent: string): string[] {
+  const all = [...ancestors.filter((id) => id !== parent), parent];
+  return all.length <= MOST_ANCESTORS ? all : [...all.slice(0, 1), ...all.slice(1 - MOST_ANCESTORS)];
+}
+
+/** The header fields of a composed mail, unfolded, in their order. */
+export function headersOf(raw: Buffer): Header[] {
+  const end = raw.indexOf('\r\n\r\n');
+  const block = raw.toString('latin1', 0, end < 0 ? raw.length : end).replace(/\r\n(?=[ \t])/g, '');
+  return block.split('\r\n').map((line) => {
+    const colon = line.indexOf(':');
+    return { name: line.slice(0, colon), value: line.slice(colon + 1).trim() };
+  });
+}
+
+function address({ name, email }: Person): { name: string; address: string } {
+  return { name: name ?? '', address: email };
+}

@@ -1,0 +1,68 @@
+import { AMPERSAND, HASH, QUESTION, SEMICOLON } from './characters.ts';
+import {
+  SECRET_PAGES,
+  STRONG_SECRET_PARAMETERS,
+  WEAK_SECRET_LENGTH,
+  WEAK_SECRET_PARAMETERS,
+} from './secret-parameters.ts';
+
+const STRONG: ReadonlySet<string> = new Set(STRONG_SECRET_PARAMETERS);
+const WEAK: ReadonlySet<string> = new Set(WEAK_SECRET_PARAMETERS);
+
+/** `user:pass@host`, an empty user included. By hand, because that one is gone once the address is parsed. */
+export function hasUserInfo(address: string): boolean {
+  const start = address.indexOf('://');
+  if (start === -1 || !address.includes('@')) return false;
+  const authority = address.slice(start + 3).split(/[/\\?#]/, 1)[0];
+  return authority?.includes('@') ?? false;
+}
+
+/** A page whose address is itself the permission to use it. */
+export function isSecretPage(address: URL): boolean {
+  return SECRET_PAGES.some((page) => page.host === address.hostname && page.path.test(address.pathname));
+}
+
+/** False when an address whose host is written in plain lower case is surely no secret page. */
+export function mayBeSecretPage(address: string): boolean {
+  return SECRET_PAGES.some((page) => address.includes(page.host));
+}
+
+/**
+ * Whether query or fragment has a parameter of the published list or of `extraNames` (lower case, as strong ones).
+ * A fragment may start with a route (`#/reset?token=…`, `#/reset/token=…`).
+ */
+export function hasSecretParameter(address: string, extraNames: ReadonlySet<string>): boolean {
+  let from = address.search(/[?#]/) + 1;
+  if (from === 0) return false;
+  for (let i = from; i <= address.length; i++) {
+    if (i < address.length && !isSeparator(address.charCodeAt(i))) continue;
+    if (isSecretParameter(address.slice(from, i), extraNames)) return true;
+    from = i + 1;
+  }
+  return false;
+}
+
+function isSeparator(code: number): boolean {
+  return code === AMPERSAND || code === HASH || code === QUESTION || code === SEMICOLON;
+}
+
+function isSecretParameter(part: string, extraNames: ReadonlySet<string>): boolean {
+  const equals = part.indexOf('=');
+  const name = decoded(equals === -1 ? part : part.slice(0, equals)).toLowerCase();
+  const lastName = name.slice(name.lastIndexOf('/') + 1);
+  return isSecretName(lastName, equals === -1 ? '' : part.slice(equals + 1), extraNames);
+}
+
+function isSecretName(name: string, value: string, extraNames: ReadonlySet<string>): boolean {
+  if (STRONG.has(name) || extraNames.has(name)) return true;
+  return value.length >= WEAK_SECRET_LENGTH && WEAK.has(name) && decoded(value).length >= WEAK_SECRET_LENGTH;
+}
+
+function decoded(text: string): string {
+  if (!text.includes('%') && !text.includes('+')) return text;
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,78 @@
+import { decodeHTMLAttribute } from 'entities';
+import { isSpace } from './characters.ts';
+import { hasSecretParameter, hasUserInfo, isSecretPage, mayBeSecretPage } from './credentials.ts';
+
+/** Longer addresses are left as written: old clients cut them, and a tracking URL would make them longer still. */
+export const MAX_URL_LENGTH = 8_000;
+
+export interface LinkPolicy {
+  /** Lower case, without the colon. */
+  readonly schemes: ReadonlySet<string>;
+  /** Lower case; added to the strong secret parameters. */
+  readonly secretNames: ReadonlySet<string>;
+}
+
+// Refused even if a setting names them: they run code or have no destination outside the message.
+const NEVER: ReadonlySet<string> = new Set(['javascript', 'vbscript', 'data', 'blob', 'file', 'about', 'cid', 'mid']);
+
+// Printable ASCII without spaces: nothing to strip, nothing to refuse.
+const PLAIN = /^[!-~]*$/;
+const SCHEME = /^[a-z][a-z0-9+.-]*$/;
+const WEB = /^https?:\/\/[^/\\]/i;
+// Always valid: lower-case labels, the last one letters (so no IPv4 number), no punycode, no port.
+const PLAIN_WEB = /^https?:\/\/(?:(?!xn--)[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#][!-~]*)?$/;
+const PLACEHOLDER = /\{\{|\*\||%%|\$\{|<%|\[\[/;
+const UNUSABLE = /[\p{Cc}\p{Cs}]/u;
+
+/**
+ * The address in a raw attribute value as a browser reads it: entities decoded, surrounding white space stripped, tabs
+ * and line breaks removed. Null when it is empty, too long, or holds control characters or half a surrogate pair.
+ */
+export function readAddress(raw: string): string | null {
+  const text = raw.includes('&') ? decodeHTMLAttribute(raw) : raw;
+  const address = PLAIN.test(text) ? text : stripped(text);
+  if (address === null || address === '' || address.length > MAX_URL_LENGTH) return null;
+  return address;
+}
+
+/** Whether an address is an absolute http(s) one, not yet whether it is valid. */
+export function isWebAddress(address: string): boolean {
+  return WEB.test(address);
+}
+
+/** Whether an address from `readAddress` is a valid URI of a tracked scheme without credentials. */
+export function isTrackable(address: string, policy: LinkPolicy): boolean {
+  const scheme = address.slice(0, Math.max(0, address.indexOf(':'))).toLowerCase();
+  if (!policy.schemes.has(scheme) || NEVER.has(scheme) || !SCHEME.test(scheme)) return false;
+  const isWeb = scheme === 'https' || scheme === 'http';
+  const isFit = isWeb ? isFitWebAddress(address) : isTarget(address, scheme.length + 1);
+  return isFit && !hasSecretParameter(address, policy.secretNames);
+}
+
+function isFitWebAddress(address: string): boolean {
+  // Saves parsing most addresses, which costs as much as the rest of this file.
+  if (PLAIN_WEB.test(address) && !mayBeSecretPage(address)) return true;
+  if (!isWebAddress(address) || hasUserInfo(address) || !URL.canParse(address)) return false;
+  const parsed = new URL(address);
+  return isHost(parsed.hostname) && !isSecretPage(parsed);
+}
+
+/** A name or number that can be looked up: `{{host}}` and `${host}` pass the URL parser but are placeholders. */
+function isHost(hostname: string): boolean {
+  return (/^[\w.~-]+$/.test(hostname) && /[a-z0-9]/.test(hostname)) || hostname.startsWith('[');
+}
+
+/** What follows `mailto:` or `tel:` names something and is not a placeholder. One in the parameters is literal text. */
+function isTarget(address: string, from: number): boolean {
+  if (from === address.length || !URL.canParse(address)) return false;
+  return !PLACEHOLDER.test(address.slice(from).split('?', 1)[0] ?? '');
+}
+
+function stripped(text: string): string | null {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isSpace(text.charCodeAt(start))) start++;
+  while (start < end && isSpace(text.charCodeAt(end - 1))) end--;
+  const address = text.slice(start, end).replaceAll(/[\t\n\r]+/g, '');
+  return UNUSABLE.test(address) ? null : address;
+}

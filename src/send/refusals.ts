@@ -1,0 +1,71 @@
+import { ApiError, invalid } from '../errors.ts';
+import type { SendOutcome } from '../providers/provider.ts';
+
+/** D5 */
+export function sandboxRefusal(): ApiError {
+  return new ApiError(403, 'api.tracking_error', 'Tracking options are not allowed for trial accounts');
+}
+
+/** D6: which sentence is told depends on what is tracked. */
+export function tooLargeRefusal(
+  tracking: { readonly opens: boolean; readonly threadReplies: boolean },
+  field: string,
+  rule: string,
+): ApiError {
+  const kind = tracking.opens ? 'open' : tracking.threadReplies ? 'reply' : null;
+  if (kind === null) return invalid(field, rule);
+  const sentence = `The message has not been sent. Please try resending with ${kind} tracking disabled.`;
+  return new ApiError(400, 'api.tracking_error', sentence);
+}
+
+export function tooManyLinksRefusal(sentence: string): ApiError {
+  return new ApiError(400, 'api.tracking_error', sentence);
+}
+
+/** D27 */
+export function unknownParentRefusal(reference: string): ApiError {
+  const shown = reference.length > 100 ? `${reference.slice(0, 100)}…` : reference;
+  return new ApiError(
+    404,
+    'api.not_found_error',
+    `reply_to_message_id: no message "${shown}" was found in this grant.`,
+  );
+}
+
+export function unsupportedProviderRefusal(provider: string): ApiError {
+  return new ApiError(400, 'api.invalid_request_error', `Sending through ${provider} grants is not supported yet.`);
+}
+
+type Failure = Exclude<SendOutcome, { readonly kind: 'sent' }>;
+
+/** What the caller is told of a mail that the provider did not take, or may not have taken (contract 7.2). */
+export function failureRefusal(outcome: Failure): ApiError {
+  const { status, type, message } = FAILURES[outcome.kind];
+  return new ApiError(status, type, message, {
+    reason: outcome.reason,
+    ...('refused' in outcome && outcome.refused.length > 0 && { refused: outcome.refused }),
+    ...('retryAfterSeconds' in outcome && { retry_after: outcome.retryAfterSeconds }),
+  });
+}
+
+const FAILURES = {
+  rejected: { status: 402, type: 'api.provider_error', message: 'Sending to at least one recipient failed.' },
+  unauthorised: {
+    status: 403,
+    type: 'api.provider_error',
+    message: 'The mail provider refused the credentials of this grant; authenticate it again.',
+  },
+  failed: { status: 422, type: 'api.provider_error', message: 'The mail provider answered with an error.' },
+  throttled: { status: 429, type: 'api.rate_limit_error', message: 'Too many requests, please try again shortly.' },
+  unreachable: {
+    status: 503,
+    type: 'api.provider_error',
+    message: 'The mail provider could not be reached. The message has not been sent.',
+  },
+  unknown: {
+    status: 504,
+    type: 'api.provider_error',
+    message:
+      'Provider request timed out. The message may have been sent all the same: it is being looked up and is not sent again.',
+  },
+} as const satisfies Record<Failure['kind'], { status: number; type: string; message: string }>;

@@ -1,0 +1,155 @@
+import { getApplication } from '../grants/applications.ts';
+import { openCredentials } from '../grants/credentials.ts';
+import { type Grant, requireValid } from '../grants/grants.ts';
+import { uuidv7, wireId } from '../ids.ts';
+import type { RefusedRecipient } from '../providers/provider.ts';
+import { abandon, findMessage, handOver, reserve } from '../tracking/messages.ts';
+import { compose, messageIdHeader, type Person, threadOf } from './compose.ts';
+import { giveToProvider, type HandingDeps } from './handing-over.ts';
+import type { Outgoing, Tracking, Warning } from './outgoing.ts';
+import {
+  failureRefusal,
+  sandboxRefusal,
+  tooLargeRefusal,
+  unknownParentRefusal,
+  unsupportedProviderRefusal,
+} from './refusals.ts';
+import { type TrackedBodyDeps, trackable, trackedBody } from './tracked-body.ts';
+
+export interface SendDeps extends HandingDeps, TrackedBodyDeps {
+  readonly now?: () => Date;
+}
+
+export interface Sent {
+  /** UUIDv7; the wire id is `msg_…`. */
+  readonly id: string;
+  readonly threadId: string;
+  readonly date: Date;
+  readonly from: Person;
+  /** What is really tracked: less than was asked for where a warning says so. */
+  readonly tracking: Tracking;
+  /** The mail as it was handed over. */
+  readonly raw: Buffer;
+  readonly warnings: readonly Warning[];
+}
+
+/** Sends one mail (journey 1). Whatever keeps it from being sent is thrown as an `ApiError`. */
+export async function send(deps: SendDeps, grant: Grant, mail: Outgoing): Promise<Sent> {
+  requireValid(grant);
+  const application = await getApplication(deps.sql, grant.app);
+  if (application === null) throw new Error(`grant ${grant.id} without its application`);
+  if (application.environment === 'sandbox' && isTracked(mail.tracking)) throw sandboxRefusal();
+  checkRecord(mail);
+  const thread = await threadOfAnswer(deps, grant, mail.replyToMessageId);
+  if (!Object.hasOwn(deps.providers, grant.provider)) throw unsupportedProviderRefusal(grant.provider);
+  const credentials = await openCredentials(deps, grant.app, grant.id);
+  if (credentials === null) throw failureRefusal({ kind: 'unauthorised', reason: 'the grant has no credentials' });
+
+  const date = deps.now?.() ?? new Date();
+  const id = uuidv7(date.getTime());
+  const { tracking, warnings } = trackable(deps, grant, mail);
+  const body = trackedBody(deps, grant, id, mail, tracking, application.settings);
+  const from = mail.from ?? { email: grant.email, ...(grant.name !== '' && { name: grant.name }) };
+  const messageId = messageIdHeader(id, from.email);
+  const threadId = thread.id ?? wireId('thr', id);
+
+  const message = { ...tracking, app: grant.app, id, grantId: grant.id, messageId, threadId };
+  const record = { ...message, ancestors: thread.ancestors, subject: mail.subject, metadata: mail.metadata };
+  if ((await reserve(deps.sql, record, body.links)) === 'unstorable') {
+    throw tooLargeRefusal(mail.tracking, 'the message', 'has a label, metadata or a link that cannot be stored.');
+  }
+  const raw = await composed(deps, grant, id, { ...mail, from, messageId, date, ancestors: thread.ancestors, ...body });
+  if (!(await handOver(deps.sql, grant.app, id))) throw failureRefusal({ kind: 'unreachable', reason: GIVEN_UP });
+
+  const started = performance.now();
+  const envelope = { from: grant.email, to: recipients(mail) };
+  const outcome = await giveToProvider(deps, grant, credentials, id, { envelope, messageId, raw });
+  deps.log[outcome.kind === 'sent' ? 'info' : 'warn'](
+    {
+      app: grant.app,
+      grant: grant.id,
+      message: wireId('msg', id),
+      provider: grant.provider,
+      outcome: outcome.kind,
+      recipients: envelope.to.length,
+      bytes: raw.length,
+      links: body.links.length,
+      ms: Math.round(performance.now() - started),
+      ...(outcome.kind !== 'sent' && { reason: outcome.reason }),
+    },
+    'message.sent',
+  );
+  if (outcome.kind !== 'sent') throw failureRefusal(outcome);
+  return { id, threadId, date, from, tracking, raw, warnings: [...warnings, ...refusedWarnings(outcome.refused)] };
+}
+
+const GIVEN_UP = 'the reservation was given up before the mail could be handed over';
+const LABEL = 2048;
+const METADATA = { pairs: 50, key: 40, value: 500 };
+
+/** D6, in characters as PostgreSQL counts them. */
+function checkRecord({ tracking, metadata }: Outgoing): void {
+  if ([...tracking.label].length > LABEL) {
+    throw tooLargeRefusal(tracking, 'tracking_options.label', `must have at most ${LABEL} characters.`);
+  }
+  const pairs = Object.entries(metadata);
+  if (pairs.length > METADATA.pairs) {
+    throw tooLargeRefusal(tracking, 'metadata', `must have at most ${METADATA.pairs} pairs.`);
+  }
+  for (const [key, value] of pairs) {
+    if ([...key].length > METADATA.key) {
+      throw tooLargeRefusal(tracking, 'metadata', `must have keys of at most ${METADATA.key} characters.`);
+    }
+    if ([...value].length > METADATA.value) {
+      throw tooLargeRefusal(tracking, `metadata.${key}`, `must have at most ${METADATA.value} characters.`);
+    }
+  }
+}
+
+const MESSAGE_ID = /^<[!-;=?-~]+@[!-;=?-~]+>$/;
+const LONGEST_MESSAGE_ID = 998; // a header line, RFC 5322 section 2.1.1
+
+async function threadOfAnswer(
+  deps: SendDeps,
+  grant: Grant,
+  reference: string,
+): Promise<{ readonly id: string | null; readonly ancestors: string[] }> {
+  if (reference === '') return { id: null, ancestors: [] };
+  const bracketed = reference.startsWith('<') ? reference : `<${reference}>`;
+  const header = bracketed.length <= LONGEST_MESSAGE_ID && MESSAGE_ID.test(bracketed) ? bracketed : null;
+  const parent = reference.includes('\0')
+    ? null
+    : await findMessage(deps.sql, grant.app, grant.id, header ?? reference);
+  if (parent) return { id: parent.threadId, ancestors: threadOf(parent.ancestors, parent.messageId) };
+  if (header === null) throw unknownParentRefusal(reference);
+  return { id: null, ancestors: [header] };
+}
+
+async function composed(
+  deps: SendDeps,
+  grant: Grant,
+  message: string,
+  parts: Parameters<typeof compose>[0],
+): Promise<Buffer> {
+  try {
+    return await compose(parts);
+  } catch (error) {
+    await abandon(deps.sql, grant.app, message, 'the mail could not be composed');
+    throw error;
+  }
+}
+
+function recipients({ to, cc, bcc }: Outgoing): string[] {
+  return [...new Map([...to, ...cc, ...bcc].map(({ email }) => [email.toLowerCase(), email])).values()];
+}
+
+function isTracked({ opens, links, threadReplies }: Tracking): boolean {
+  return opens || links || threadReplies;
+}
+
+function refusedWarnings(refused: readonly RefusedRecipient[]): Warning[] {
+  return refused.map(({ address, reason }) => ({
+    type: 'recipient_refused',
+    message: `${address} did not get the message: ${reason}`,
+  }));
+}

@@ -1,0 +1,82 @@
+import type { Grant } from '../grants/grants.ts';
+import type { TrackingSettings } from '../grants/settings.ts';
+import type { TrackedLink } from '../tracking/links.ts';
+import { linkUrl, ownLink, ownPixel, pixelUrl, type TokenKeys } from '../tracking/token.ts';
+import type { Header } from './compose.ts';
+import type { Outgoing, Tracking, Warning } from './outgoing.ts';
+import { tooManyLinksRefusal } from './refusals.ts';
+import { rewrite } from './rewrite.ts';
+
+export interface TrackedBodyDeps {
+  readonly keys: TokenKeys;
+  /** Where tracking links and pixels point; without a trailing slash. */
+  readonly trackingUrl: string;
+  /** True while nobody but this machine can reach the tracking URL. */
+  readonly loopback: boolean;
+}
+
+/** D24: what cannot be tracked is not, and the answer says so. */
+export function trackable(
+  deps: TrackedBodyDeps,
+  grant: Grant,
+  { tracking, isPlaintext }: Outgoing,
+): { tracking: Tracking; warnings: Warning[] } {
+  if (!tracking.opens && !tracking.links) return { tracking, warnings: [] };
+  const off = { ...tracking, opens: false, links: false };
+  if (isPlaintext) {
+    const message = 'Opens and links of a plain text message cannot be tracked; it was sent without that.';
+    return { tracking: off, warnings: [{ type: 'tracking.plaintext', message }] };
+  }
+  if (deps.loopback && grant.provider !== 'practice') {
+    const message = `Opens and links are not tracked, because recipients cannot reach ${deps.trackingUrl}. Set TELLTALE_PUBLIC_URL to an address they can reach.`;
+    return { tracking: off, warnings: [{ type: 'tracking.loopback', message }] };
+  }
+  return { tracking, warnings: [] };
+}
+
+export interface Body {
+  readonly body: string;
+  readonly links: readonly TrackedLink[];
+}
+
+/** With neither opens nor links the body is not even looked at (D22). */
+export function trackedBody(
+  deps: TrackedBodyDeps,
+  grant: Grant,
+  message: string,
+  mail: Outgoing,
+  tracking: Tracking,
+  settings: TrackingSettings,
+): Body {
+  if (!tracking.opens && !tracking.links) return { body: mail.body, links: [] };
+  const identity = { app: grant.app, grant: grant.serial, message };
+  const rewritten = rewrite(
+    mail.body,
+    {
+      opens: tracking.opens,
+      links: tracking.links,
+      linkSchemes: settings.linkSchemes,
+      secretParameters: settings.secretParameters,
+      untouched: unsubscribeUrls(mail.customHeaders),
+    },
+    {
+      linkUrl: (index, url) => linkUrl(deps.keys, deps.trackingUrl, { ...identity, link: index }, url),
+      pixelUrl: () => pixelUrl(deps.keys, deps.trackingUrl, identity),
+      // Another application's links and pixels are as foreign as anybody's.
+      unwrap: (url) => {
+        const own = ownLink(deps.keys, url);
+        return own?.identity.app === grant.app ? own.destination : null;
+      },
+      isOwnPixel: (url) => ownPixel(deps.keys, url)?.app === grant.app,
+    },
+  );
+  if (rewritten.kind === 'too_many_links') throw tooManyLinksRefusal(rewritten.message);
+  return { body: rewritten.html, links: rewritten.links };
+}
+
+/** A counted click on "unsubscribe" is worth nothing, and the header and the body must agree. */
+function unsubscribeUrls(headers: readonly Header[]): string[] {
+  return headers
+    .filter(({ name }) => name.toLowerCase() === 'list-unsubscribe')
+    .flatMap(({ value }) => [...value.matchAll(/<([^<>\s]+)>/g)].map((match) => match[1] ?? ''));
+}

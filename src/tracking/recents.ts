@@ -1,0 +1,45 @@
+import type { Query } from '../db/pool.ts';
+import type { Trigger } from './events.ts';
+
+export { readLinks as linkUrls } from './links.ts';
+
+/** `recents` of a notification holds this many (contract D7). */
+const NEWEST = 50;
+
+export interface RecentEvent {
+  /** 0-based number within (message, trigger). */
+  readonly sequence: number;
+  /** Null for an open. */
+  readonly linkIndex: number | null;
+  readonly happenedAt: Date;
+  readonly ip: string;
+  readonly userAgent: string;
+  readonly class: string;
+  readonly reasons: readonly string[];
+}
+
+/** The newest 50 counted events up to and including `sequence`, oldest first. Fewer where history was pruned. */
+export async function recents(
+  sql: Query,
+  app: number,
+  messageId: string,
+  trigger: Trigger,
+  sequence: number,
+): Promise<RecentEvent[]> {
+  const rows = await sql<RecentEvent[]>`
+    select sequence, link_index as "linkIndex", happened_at as "happenedAt", ip, user_agent as "userAgent",
+      class, reasons
+    from events
+    where app = ${app} and message_id = ${messageId} and trigger = ${trigger}
+      and sequence <= ${sequence} and sequence > ${sequence - NEWEST}
+    order by sequence desc
+    limit ${NEWEST}`;
+  return [...rows].reverse();
+}
+
+/** When the first counted event of (message, trigger) happened; stays known after its row was pruned. */
+export async function firstEventAt(sql: Query, app: number, messageId: string, trigger: Trigger): Promise<Date | null> {
+  const [row] = await sql<{ first_at: Date | null }[]>`
+    select first_at from counters where app = ${app} and message_id = ${messageId} and trigger = ${trigger}`;
+  return row?.first_at ?? null;
+}
