@@ -1,8 +1,9 @@
 // How fast the recorder empties a spool into an embedded PostgreSQL with fsync on, facts in the outbox included.
 // Hits come from memory, so the spool's own reading is not in the figure; nothing takes facts out meanwhile.
+
+import { migrate } from '../src/db/migrate.ts';
 import type { Sql } from '../src/db/pool.ts';
 import { connect } from '../src/db/pool.ts';
-import { migrate } from '../src/db/migrate.ts';
 import { uuidTime, uuidv7 } from '../src/ids.ts';
 import { makeLog } from '../src/log.ts';
 import type { Hit } from '../src/tracking/hit.ts';
@@ -27,11 +28,15 @@ const owner = { app: app?.serial ?? 0, grant: grant?.serial ?? 0 };
 
 // Two hits on each message: one opens it, one follows a link.
 const cold = await addMessages(COLD_HITS / 2, 2);
-const coldHits = Array.from({ length: COLD_HITS }, (_, at) => hit(cold[at >> 1] ?? '', at % 2 === 0 ? 'open' : 'click', at & 1));
+const coldHits = Array.from({ length: COLD_HITS }, (_, at) =>
+  hit(cold[at >> 1] ?? '', at % 2 === 0 ? 'open' : 'click', at & 1),
+);
 console.log(`FIGURE recorder_cold_hits_per_s ${await drain(coldHits)}`);
 
 const hot = await addMessages(HOT_MESSAGES, HOT_LINKS);
-const hotHits = Array.from({ length: HOT_HITS }, (_, at) => hit(hot[at % HOT_MESSAGES] ?? '', 'click', (at * 7) % HOT_LINKS));
+const hotHits = Array.from({ length: HOT_HITS }, (_, at) =>
+  hit(hot[at % HOT_MESSAGES] ?? '', 'click', (at * 7) % HOT_LINKS),
+);
 console.log(`FIGURE recorder_hot_hits_per_s ${await drain(hotHits)}`);
 await sql.end();
 
@@ -66,7 +71,11 @@ async function drain(hits: readonly Hit[]): Promise<number> {
   await recorder.stop();
   if ((await recorded(sql)) - before !== hits.length) throw new Error('the ledger does not hold every hit');
   const [wal2] = await sql<{ lsn: string }[]>`select pg_current_wal_lsn() - '0/0'::pg_lsn as lsn`;
-  console.log('wal bytes/hit', Math.round((Number(wal2?.lsn) - Number(wal?.lsn)) / hits.length), JSON.stringify(recorder.figures));
+  console.log(
+    'wal bytes/hit',
+    Math.round((Number(wal2?.lsn) - Number(wal?.lsn)) / hits.length),
+    JSON.stringify(recorder.figures),
+  );
   return Math.round(hits.length / seconds);
 }
 

@@ -32,7 +32,11 @@ const stale =
 if (stale || !readdirSync(root).includes('dist')) {
   // Standard output belongs to the command: what the compiler says goes to standard error.
   const compiler = join(root, 'node_modules/typescript/bin/tsc');
-  const code = run(process.execPath, [compiler, '-p', join(root, 'tsconfig.json')], ['ignore', 2, 2]);
+  const code = run(
+    process.execPath,
+    [compiler, '-p', join(root, 'tsconfig.json'), '--noEmitOnError'],
+    ['ignore', 2, 2],
+  );
   if (code !== 0) process.exit(code);
 }
 process.exitCode = run(process.execPath, [program, ...process.argv.slice(2)], 'inherit');

@@ -127,6 +127,11 @@ describe('the practice mailbox', () => {
     );
   });
 
+  it('minds no credentials meant for a proxy in front of it', async () => {
+    assert.equal((await ask('GET', '/practice', { authorization: 'Basic eDp4', cookie: await signIn() })).status, 200);
+    assert.equal((await ask('GET', '/practice', { authorization: 'Basic eDp4' })).status, 401);
+  });
+
   it('guards its own paths only', async () => {
     assert.equal((await ask('GET', '/practices')).status, 200);
   });

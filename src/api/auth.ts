@@ -58,7 +58,8 @@ async function requireOperatorOrKey(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply | undefined> {
-  if (request.headers.authorization !== undefined) {
+  // Another scheme is the business of a proxy in front of us.
+  if (bearer(request) !== null) {
     await requireKey(deps, request);
     return undefined;
   }

@@ -43,7 +43,8 @@ export function refusalOf(error: unknown): Refusal {
     const headers: Record<string, string> = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
     return { status, headers, type, message, ...(providerError === undefined ? {} : { providerError }) };
   }
-  if (isConnectionLost(error)) {
+  // A body cut off by the caller also ends in ECONNRESET; Fastify marks it as the caller's doing.
+  if (isConnectionLost(error) && !Object.hasOwn(Object(error), 'statusCode')) {
     return {
       status: 503,
       headers: { 'retry-after': String(RETRY_AFTER_SECONDS) },

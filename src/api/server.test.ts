@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { connect as connectSocket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Type } from '@sinclair/typebox';
 import { startApi, type TestApi } from '../../test/support/api.ts';
@@ -19,6 +20,9 @@ const routes: Routes = (http) => {
   http.put('/v3/things/:id', async (request) => answer(request, request.params));
   http.delete('/v3/things/:id', async (request) => answer(request, { body: request.body }));
   http.post('/v3/strict', { schema: { body: Type.Object({ n: Type.Integer() }) } }, async (request) =>
+    answer(request, request.body),
+  );
+  http.post('/v3/cut', { onResponse: async () => void http.server.emit('cut-off') }, async (request) =>
     answer(request, request.body),
   );
   http.get('/v3/bug', async () => {
@@ -151,6 +155,24 @@ describe('bodies', () => {
     });
     assert.equal(status, 413);
     assert.equal(error.type, 'api.invalid_request_error');
+  });
+
+  it('cut off by the caller are the caller’s fault, not the database’s', async () => {
+    const socket = connectSocket(Number(new URL(api.url).port), '127.0.0.1');
+    const served = new Promise<void>((resolve) => {
+      api.http.server.once('cut-off', resolve);
+    });
+    socket.write(
+      `POST /v3/cut HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{`,
+    );
+    socket.end();
+    await served;
+    const line = api.log.find((entry) => entry.event === 'request.served' && entry.route === '/v3/cut');
+    assert.equal(line?.status, 400);
+    assert.equal(
+      api.log.some((entry) => entry.event === 'request.failed' && entry.route === '/v3/cut'),
+      false,
+    );
   });
 
   it('of another kind are refused as such', async () => {

@@ -149,9 +149,14 @@ function settingsOf(pairs: readonly string[]): SettingsPatch {
 /** The vault of the service; proven against the database before anything is sealed with it. */
 async function openVault(config: Config, sql: Sql): Promise<Vault> {
   const file = join(config.dataDir, 'secret');
-  const secret = config.secret ?? (await readFile(file, 'utf8').catch(() => null));
+  const secret = config.secret ?? (await readFile(file, 'utf8').catch(nullIfMissing));
   if (secret === null) throw new Refused(`There is no secret in ${file}: start Telltale once first (npm start).`);
   const ring = parseKeyring(secret);
   await checkKeyring(sql, ring);
   return makeVault(ring);
+}
+
+function nullIfMissing(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
 }

@@ -13,10 +13,10 @@ export function table(columns: readonly string[], rows: readonly (readonly strin
     .join('\n');
 }
 
-/** `name  value` lines. */
+/** `name  value` lines; an empty value is shown as -. */
 export function facts(pairs: readonly (readonly [string, string])[]): string {
   const width = Math.max(...pairs.map(([name]) => name.length));
-  return pairs.map(([name, value]) => `${name.padEnd(width)}  ${visible(value)}`).join('\n');
+  return pairs.map(([name, value]) => `${name.padEnd(width)}  ${visible(value) || '-'}`).join('\n');
 }
 
 /** A name from elsewhere must not steer the terminal. */

@@ -24,7 +24,7 @@ export async function emit(tx: Query, facts: readonly Fact[]): Promise<void> {
       ${facts.map((fact) => fact.messageId)}::uuid[],
       ${facts.map((fact) => fact.sequence)}::integer[],
       ${facts.map((fact) => (fact.linkCounts ? `{${fact.linkCounts.join(',')}}` : null))}::text[],
-      ${facts.map((fact) => fact.happenedAt)}::timestamptz[]
+      ${facts.map((fact) => fact.happenedAt.toISOString())}::timestamptz[]
     ) as fact (app, trigger, message_id, sequence, link_counts, happened_at)`;
 }
 

@@ -8,7 +8,7 @@ import type { Environment } from './applications.ts';
 export interface ApiKey {
   readonly app: AppSerial;
   readonly id: string;
-  /** The key's last four characters. */
+  /** The key's last four characters; '' for a short one of the setting. */
   readonly hint: string;
   readonly source: 'setting' | 'created';
   readonly createdAt: Date;
@@ -129,6 +129,7 @@ function hash(key: string): Buffer {
   return createHash('sha256').update(key).digest();
 }
 
+/** Nothing of a key so short that four characters would give much of it away. */
 function hint(key: string): string {
-  return key.slice(-4);
+  return key.length < 24 ? '' : key.slice(-4);
 }

@@ -6,8 +6,11 @@ import {
   WEAK_SECRET_PARAMETERS,
 } from './secret-parameters.ts';
 
-const STRONG: ReadonlySet<string> = new Set(STRONG_SECRET_PARAMETERS);
-const WEAK: ReadonlySet<string> = new Set(WEAK_SECRET_PARAMETERS);
+/** The length of value from which a parameter is a secret. */
+const SECRET_FROM: ReadonlyMap<string, number> = new Map([
+  ...WEAK_SECRET_PARAMETERS.map((name) => [name, WEAK_SECRET_LENGTH] as const),
+  ...STRONG_SECRET_PARAMETERS.map((name) => [name, 0] as const),
+]);
 
 /** `user:pass@host`, an empty user included. By hand, because that one is gone once the address is parsed. */
 export function hasUserInfo(address: string): boolean {
@@ -48,14 +51,12 @@ function isSeparator(code: number): boolean {
 
 function isSecretParameter(part: string, extraNames: ReadonlySet<string>): boolean {
   const equals = part.indexOf('=');
-  const name = decoded(equals === -1 ? part : part.slice(0, equals)).toLowerCase();
-  const lastName = name.slice(name.lastIndexOf('/') + 1);
-  return isSecretName(lastName, equals === -1 ? '' : part.slice(equals + 1), extraNames);
-}
-
-function isSecretName(name: string, value: string, extraNames: ReadonlySet<string>): boolean {
-  if (STRONG.has(name) || extraNames.has(name)) return true;
-  return value.length >= WEAK_SECRET_LENGTH && WEAK.has(name) && decoded(value).length >= WEAK_SECRET_LENGTH;
+  const route = decoded(equals === -1 ? part : part.slice(0, equals)).toLowerCase();
+  const name = route.slice(route.lastIndexOf('/') + 1);
+  if (extraNames.size > 0 && extraNames.has(name)) return true;
+  const length = SECRET_FROM.get(name);
+  if (length === undefined) return false;
+  return length === 0 || (equals !== -1 && decoded(part.slice(equals + 1)).length >= length);
 }
 
 function decoded(text: string): string {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { seededRandom } from '../../test/support/rewriting.ts';
-import { isTrackable, MAX_URL_LENGTH, readAddress } from './link-address.ts';
+import { isTrackable, linkPolicy, MAX_URL_LENGTH, readAddress } from './link-address.ts';
 import { STRONG_SECRET_PARAMETERS, WEAK_SECRET_LENGTH, WEAK_SECRET_PARAMETERS } from './secret-parameters.ts';
 
-const policy = { schemes: new Set(['https', 'mailto', 'tel']), secretNames: new Set<string>() };
+const policy = linkPolicy(['https', 'mailto', 'tel'], []);
 
 function verdicts(expected: boolean, addresses: readonly string[]): void {
   for (const address of addresses) {

@@ -5,10 +5,9 @@ import { hasSecretParameter, hasUserInfo, isSecretPage, mayBeSecretPage } from '
 /** Longer addresses are left as written: old clients cut them, and a tracking URL would make them longer still. */
 export const MAX_URL_LENGTH = 8_000;
 
+/** What is tracked. Made by `linkPolicy`. */
 export interface LinkPolicy {
-  /** Lower case, without the colon. */
   readonly schemes: ReadonlySet<string>;
-  /** Lower case; added to the strong secret parameters. */
   readonly secretNames: ReadonlySet<string>;
 }
 
@@ -23,6 +22,15 @@ const WEB = /^https?:\/\/[^/\\]/i;
 const PLAIN_WEB = /^https?:\/\/(?:(?!xn--)[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#][!-~]*)?$/;
 const PLACEHOLDER = /\{\{|\*\||%%|\$\{|<%|\[\[/;
 const UNUSABLE = /[\p{Cc}\p{Cs}]/u;
+
+/** `schemes` without the colon; `secretNames` are added to the strong secret parameters. Case does not matter. */
+export function linkPolicy(schemes: readonly string[], secretNames: readonly string[]): LinkPolicy {
+  const wanted = schemes.map((scheme) => scheme.toLowerCase());
+  return {
+    schemes: new Set(wanted.filter((scheme) => SCHEME.test(scheme) && !NEVER.has(scheme))),
+    secretNames: new Set(secretNames.map((name) => name.toLowerCase())),
+  };
+}
 
 /**
  * The address in a raw attribute value as a browser reads it: entities decoded, surrounding white space stripped, tabs
@@ -42,11 +50,16 @@ export function isWebAddress(address: string): boolean {
 
 /** Whether an address from `readAddress` is a valid URI of a tracked scheme without credentials. */
 export function isTrackable(address: string, policy: LinkPolicy): boolean {
-  const scheme = address.slice(0, Math.max(0, address.indexOf(':'))).toLowerCase();
-  if (!policy.schemes.has(scheme) || NEVER.has(scheme) || !SCHEME.test(scheme)) return false;
+  const scheme = schemeOf(address);
+  if (!policy.schemes.has(scheme)) return false;
   const isWeb = scheme === 'https' || scheme === 'http';
   const isFit = isWeb ? isFitWebAddress(address) : isTarget(address, scheme.length + 1);
   return isFit && !hasSecretParameter(address, policy.secretNames);
+}
+
+function schemeOf(address: string): string {
+  if (address.startsWith('https:')) return 'https';
+  return address.slice(0, Math.max(0, address.indexOf(':'))).toLowerCase();
 }
 
 function isFitWebAddress(address: string): boolean {

@@ -52,16 +52,24 @@ export function enter(nesting: Nesting, name: string, content: Namespace, at: nu
   if (name === 'template') nesting.templates++;
 }
 
-/** Closes the nearest open element of that name; only `</template>` reaches out of a template. */
+/**
+ * Closes the nearest open element of that name; only `</template>` reaches out of a template. In foreign content an end
+ * tag without a start is taken for that of an HTML element around it, which ends the foreign content too
+ * (`<td><svg></td>`): open HTML elements are not kept, and a stray end tag there costs nothing.
+ */
 export function leave(nesting: Nesting, name: string): void {
-  const { open } = nesting;
-  if (name === 'template' && nesting.templates === 0) return;
-  const last = name === 'template' ? 0 : Math.max(0, open.length - MAX_LOOK_BACK);
+  const { open, content } = nesting;
+  const isTemplate = name === 'template' && nesting.templates > 0;
+  const last = isTemplate ? 0 : Math.max(0, open.length - MAX_LOOK_BACK);
   for (let i = open.length - 1; i >= last; i--) {
     const element = open[i];
-    if (element?.name === name) truncate(nesting, i);
-    if (element?.name === name || element?.name === 'template') return;
+    if (element?.name === name) {
+      truncate(nesting, i);
+      return;
+    }
+    if (element?.name === 'template') break;
   }
+  if (content !== 'html') leaveForeign(nesting);
 }
 
 /** Closes everything up to the nearest element whose content is HTML. */

@@ -1,6 +1,6 @@
 import { attributeText, quotedValue } from './attribute-text.ts';
 import { hiddenContent } from './conditional-comments.ts';
-import { isTrackable, isWebAddress, type LinkPolicy, readAddress } from './link-address.ts';
+import { isTrackable, isWebAddress, linkPolicy, readAddress } from './link-address.ts';
 import { numberLinks, type Occurrence } from './link-numbers.ts';
 import { type PixelPlaces, pixelPosition } from './pixel-position.ts';
 import { type Sightings, scan } from './scanner.ts';
@@ -65,12 +65,15 @@ export function rewrite(html: string, options: RewriteOptions, target: RewriteTa
     const trackingUrl = target.linkUrl(numbered.indices[i] ?? 0, url);
     return { start, end, text: attributeText(trackingUrl, html, start) };
   });
-  if (found.splices.length > 0) splices.push(...found.splices);
+  if (found.splices.length > 0) {
+    splices.push(...found.splices);
+    splices.sort((a, b) => a.start - b.start);
+  }
   if (options.opens) {
     const at = pixelPosition(html, found.places, growth(splices));
-    splices.push({ start: at, end: at, text: pixel(target.pixelUrl()) });
+    const next = splices.findLastIndex((splice) => splice.start < at) + 1;
+    splices.splice(next, 0, { start: at, end: at, text: pixel(target.pixelUrl()) });
   }
-  splices.sort((a, b) => a.start - b.start || a.end - b.end);
   return { kind: 'rewritten', ...applySplices(html, splices), links: numbered.links };
 }
 
@@ -85,14 +88,14 @@ function find(html: string, options: RewriteOptions, target: RewriteTarget): Fou
   const occurrences: Occurrence[] = [];
   const splices: Splice[] = [];
   const places: PixelPlaces = { bodyStart: -1, bodyEnd: -1, htmlEnd: -1, end: html.length };
-  const policy = linkPolicy(options);
+  const policy = linkPolicy(options.linkSchemes, options.secretParameters);
   const untouched = new Set(options.untouched);
 
   const link = (start: number, end: number, hidden: boolean): void => {
     const written = options.links ? readAddress(html.slice(start, end)) : null;
     if (written === null) return;
     const url = unwrapped(written, target);
-    if (!untouched.has(url) && isTrackable(url, policy)) occurrences.push({ start, end, url, hidden });
+    if (isTrackable(url, policy) && !untouched.has(url)) occurrences.push({ start, end, url, hidden });
     else if (url !== written) splices.push({ start, end, text: attributeText(url, html, start) });
   };
   let offset = 0;
@@ -133,13 +136,6 @@ const NOTHING: Sightings = {
   bodyEnd: ignore,
   htmlEnd: ignore,
 };
-
-function linkPolicy(options: RewriteOptions): LinkPolicy {
-  return {
-    schemes: new Set(options.linkSchemes.map((scheme) => scheme.toLowerCase())),
-    secretNames: new Set(options.secretParameters.map((name) => name.toLowerCase())),
-  };
-}
 
 function unwrapped(written: string, target: RewriteTarget): string {
   let url = written;

@@ -117,17 +117,16 @@ function startTag(walk: Walk, at: number): number {
 
 function foreignTag(walk: Walk, at: number, name: string, nameEnd: number): number {
   const { html, nesting, tail } = walk;
-  const { content } = nesting;
   const end = readTagTail(html, nameEnd, name === 'annotation-xml' ? 'encoding' : '', tail);
   if (end === -1 || tail.selfClosing) return end;
-  if (name === 'svg' || name === 'math') enter(nesting, name, content, at);
-  else if (isIntegrationPoint(nesting, name)) enter(nesting, name, 'html', at);
-  else if (name === 'annotation-xml' && content === 'math') {
-    const encoding = html.slice(tail.valueStart, tail.valueEnd).toLowerCase();
-    const isHtml = encoding === 'text/html' || encoding === 'application/xhtml+xml';
-    enter(nesting, name, isHtml ? 'html' : content, at);
-  }
+  enter(nesting, name, holdsHtml(walk, name) ? 'html' : nesting.content, at);
   return end;
+}
+
+function holdsHtml({ html, nesting, tail }: Walk, name: string): boolean {
+  if (name !== 'annotation-xml') return isIntegrationPoint(nesting, name);
+  const encoding = html.slice(Math.max(0, tail.valueStart), Math.max(0, tail.valueEnd)).toLowerCase();
+  return nesting.content === 'math' && (encoding === 'text/html' || encoding === 'application/xhtml+xml');
 }
 
 function endTag(walk: Walk, at: number): number {

@@ -139,8 +139,13 @@ async function composed(
   }
 }
 
+/** Each once: a server may refuse or deliver a second RCPT of the same address. */
 function recipients({ to, cc, bcc }: Outgoing): string[] {
-  return [...new Map([...to, ...cc, ...bcc].map(({ email }) => [email.toLowerCase(), email])).values()];
+  const seen = new Map<string, string>();
+  for (const { email } of [...to, ...cc, ...bcc]) {
+    if (!seen.has(email.toLowerCase())) seen.set(email.toLowerCase(), email);
+  }
+  return [...seen.values()];
 }
 
 function isTracked({ opens, links, threadReplies }: Tracking): boolean {

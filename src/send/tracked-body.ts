@@ -17,8 +17,8 @@ export interface TrackedBodyDeps {
 
 /** D24: what cannot be tracked is not, and the answer says so. */
 export function trackable(
-  deps: TrackedBodyDeps,
-  grant: Grant,
+  deps: Pick<TrackedBodyDeps, 'loopback' | 'trackingUrl'>,
+  grant: Pick<Grant, 'provider'>,
   { tracking, isPlaintext }: Outgoing,
 ): { tracking: Tracking; warnings: Warning[] } {
   if (!tracking.opens && !tracking.links) return { tracking, warnings: [] };

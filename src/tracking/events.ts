@@ -112,9 +112,12 @@ function isRepeat(occurrence: Occurrence, counter: Counter, windowSeconds: numbe
 
 function count(counter: Counter, occurrence: Occurrence, links: number): Entry {
   const sequence = counter.count++;
-  if (occurrence.link !== null) {
-    const before = counter.linkCounts ?? [];
-    counter.linkCounts = Array.from({ length: links }, (_, at) => (before[at] ?? 0) + (at === occurrence.link ? 1 : 0));
+  const { link } = occurrence;
+  if (link !== null) {
+    const linkCounts = counter.linkCounts?.slice() ?? [];
+    while (linkCounts.length < links) linkCounts.push(0);
+    linkCounts[link] = (linkCounts[link] ?? 0) + 1;
+    counter.linkCounts = linkCounts;
   }
   if (counter.firstAt === null || occurrence.at < counter.firstAt) counter.firstAt = occurrence.at;
   if (counter.lastAt === null || occurrence.at > counter.lastAt) counter.lastAt = occurrence.at;
@@ -150,25 +153,33 @@ async function lock(tx: Tx, keys: readonly Key[]): Promise<void> {
     insert into counters as c (app, message_id, trigger)
     select app, message_id, trigger::tracking_trigger
     from unnest(
-      ${keys.map(({ app }) => app)}::integer[],
-      ${keys.map(({ message }) => message)}::uuid[],
-      ${keys.map(({ trigger }) => trigger)}::text[]
+      ${list(keys.map(({ app }) => app))}::integer[],
+      ${list(keys.map(({ message }) => message))}::uuid[],
+      ${list(keys.map(({ trigger }) => trigger))}::text[]
     ) as key (app, message_id, trigger)
     on conflict (app, message_id, trigger) do update set count = c.count where false`;
 }
 
+/** Every key's counter; one that never moved starts from nothing. */
 async function readCounters(tx: Tx, keys: readonly Key[]): Promise<Map<string, Counter>> {
   if (keys.length === 0) return new Map();
   const rows = await tx<Counter[]>`
     select c.app, c.message_id as message, c.trigger, c.count, c.link_counts as "linkCounts",
       c.first_at as "firstAt", c.last_at as "lastAt"
     from unnest(
-      ${keys.map(({ app }) => app)}::integer[],
-      ${keys.map(({ message }) => message)}::uuid[],
-      ${keys.map(({ trigger }) => trigger)}::text[]
+      ${list(keys.map(({ app }) => app))}::integer[],
+      ${list(keys.map(({ message }) => message))}::uuid[],
+      ${list(keys.map(({ trigger }) => trigger))}::text[]
     ) as key (app, message_id, trigger)
-    join counters c on c.app = key.app and c.message_id = key.message_id and c.trigger = key.trigger::tracking_trigger`;
-  return new Map(rows.map((row) => [keyOf(row), row]));
+    join counters c on c.app = key.app and c.message_id = key.message_id and c.trigger = key.trigger::tracking_trigger
+    where c.count > 0`;
+  const counters = new Map(keys.map((key) => [keyOf(key), newCounter(key)]));
+  for (const row of rows) counters.set(keyOf(row), row);
+  return counters;
+}
+
+function newCounter({ app, message, trigger }: Key): Counter {
+  return { app, message, trigger, count: 0, linkCounts: null, firstAt: null, lastAt: null };
 }
 
 /** Those of the batch's ids that are in the ledger. The `limit` keeps the planner to one index probe for each id. */
@@ -178,8 +189,8 @@ async function readKnown(tx: Tx, occurrences: readonly Occurrence[]): Promise<Se
   const rows = await tx<{ id: string }[]>`
     select wanted.id
     from unnest(
-      ${[...occurrences, ...clamped].map(({ app }) => app)}::integer[],
-      ${[...occurrences.map(({ id }) => id), ...clamped.map(({ otherId }) => otherId)]}::uuid[]
+      ${list([...occurrences, ...clamped].map(({ app }) => app))}::integer[],
+      ${list([...occurrences.map(({ id }) => id), ...clamped.map(({ otherId }) => otherId)])}::uuid[]
     ) as wanted (app, id)
     cross join lateral (select from events e where e.app = wanted.app and e.id = wanted.id limit 1) as found`;
   return new Set(rows.map(({ id }) => id));
@@ -198,16 +209,16 @@ async function insertEvents(tx: Tx, entries: readonly Entry[]): Promise<void> {
     select app, id, message_id, trigger::tracking_trigger, sequence, link_index, happened_at, ip, user_agent, class,
       string_to_array(reasons, ' ')
     from unnest(
-      ${rows.map(({ app }) => app)}::integer[],
-      ${rows.map(({ id }) => id)}::uuid[],
-      ${rows.map(({ message }) => message)}::uuid[],
-      ${rows.map(({ trigger }) => trigger)}::text[],
-      ${entries.map(({ sequence }) => sequence)}::integer[],
-      ${rows.map(({ link }) => link)}::smallint[],
-      ${rows.map(({ at }) => at)}::timestamptz[],
+      ${list(rows.map(({ app }) => app))}::integer[],
+      ${list(rows.map(({ id }) => id))}::uuid[],
+      ${list(rows.map(({ message }) => message))}::uuid[],
+      ${list(rows.map(({ trigger }) => trigger))}::text[],
+      ${list(entries.map(({ sequence }) => sequence))}::integer[],
+      ${list(rows.map(({ link }) => link))}::smallint[],
+      ${list(rows.map(({ at }) => at.toISOString()))}::timestamptz[],
       ${rows.map(({ ip }) => ip)}::text[],
       ${rows.map(({ userAgent }) => userAgent)}::text[],
-      ${rows.map((row) => row.class)}::text[],
+      ${list(rows.map((row) => row.class))}::text[],
       ${rows.map(({ reasons }) => reasons.join(' '))}::text[]
     ) as entry (app, id, message_id, trigger, sequence, link_index, happened_at, ip, user_agent, class, reasons)`;
 }
@@ -219,13 +230,21 @@ async function updateCounters(tx: Tx, counters: readonly Counter[]): Promise<voi
     set count = moved.count, link_counts = moved.link_counts::integer[], first_at = moved.first_at,
       last_at = moved.last_at
     from unnest(
-      ${counters.map(({ app }) => app)}::integer[],
-      ${counters.map(({ message }) => message)}::uuid[],
-      ${counters.map(({ trigger }) => trigger)}::text[],
-      ${counters.map(({ count }) => count)}::integer[],
+      ${list(counters.map(({ app }) => app))}::integer[],
+      ${list(counters.map(({ message }) => message))}::uuid[],
+      ${list(counters.map(({ trigger }) => trigger))}::text[],
+      ${list(counters.map(({ count }) => count))}::integer[],
       ${counters.map(({ linkCounts }) => linkCounts && `{${linkCounts.join(',')}}`)}::text[],
-      ${counters.map(({ firstAt }) => firstAt)}::timestamptz[],
-      ${counters.map(({ lastAt }) => lastAt)}::timestamptz[]
+      ${list(counters.map(({ firstAt }) => firstAt?.toISOString() ?? null))}::timestamptz[],
+      ${list(counters.map(({ lastAt }) => lastAt?.toISOString() ?? null))}::timestamptz[]
     ) as moved (app, message_id, trigger, count, link_counts, first_at, last_at)
     where c.app = moved.app and c.message_id = moved.message_id and c.trigger = moved.trigger::tracking_trigger`;
+}
+
+/**
+ * An array in PostgreSQL's notation, of values that need no quoting: codes of ours, numbers, UUIDs, ISO times.
+ * The driver would look through each for something to escape, a third of what a batch costs this process.
+ */
+function list(values: readonly (string | number | null)[]): string {
+  return `{${values.map((value) => value ?? 'null').join(',')}}`;
 }

@@ -18,7 +18,7 @@ const FIRST_PAUSE_MS = 20;
 const QUICK_RETRIES = 5;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** What the recorder needs of the spool. Hits come in order; they stay on disk until `done`. */
+/** What the recorder needs of the spool. Hits come in order, the same ones again until `done`. */
 export interface SpoolReader<Position> {
   read(max: number): Promise<{ readonly hits: readonly Hit[]; readonly upTo: Position }>;
   done(upTo: Position): Promise<void>;
@@ -82,15 +82,31 @@ export function startRecorder<Position>(deps: RecorderDeps<Position>): Recorder 
   });
 
   async function drain(): Promise<void> {
+    let pause = FIRST_PAUSE_MS;
     while (!stopping.signal.aborted) {
-      if (replayIsDue || database.age() > LOOK_EVERY_MS) await insist(look);
-      if (replayIsDue) await insist(replay);
-      appended = false;
-      const batch = await insist(() => spool.read(BATCH));
-      if (!batch) return;
-      if (batch.hits.length === 0) await idle();
-      else if (await insist(() => recordAll(batch.hits))) await insist(() => spool.done(batch.upTo));
+      try {
+        await step();
+        if (pause > FIRST_PAUSE_MS) log.info({}, 'recorder.resumed');
+        pause = FIRST_PAUSE_MS;
+      } catch (error) {
+        const { lost, reason } = failureOf(error);
+        if (lost) replayIsDue = true;
+        if (pause === FIRST_PAUSE_MS) log.warn({ reason }, 'recorder.waiting');
+        figures.retries++;
+        await delay(pause, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
+        pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+      }
     }
+  }
+
+  async function step(): Promise<void> {
+    if (replayIsDue || database.age() > LOOK_EVERY_MS) await look();
+    if (replayIsDue) await replay();
+    appended = false;
+    const { hits, upTo } = await spool.read(BATCH);
+    if (hits.length === 0) return idle();
+    await recordAll(hits);
+    await spool.done(upTo);
   }
 
   /** A server that was restarted, or another that took over, may have lost commits: what was released is read again. */
@@ -110,23 +126,23 @@ export function startRecorder<Position>(deps: RecorderDeps<Position>): Recorder 
   }
 
   /** Records hits in order; a poisonous one is found by halving and set aside. Throws only where waiting helps. */
-  async function recordAll(hits: readonly Hit[]): Promise<true> {
+  async function recordAll(hits: readonly Hit[]): Promise<void> {
     const failure = await attempt(hits);
-    if (failure === null) return true;
+    if (failure === null) return;
     if (hits.length > 1) {
       const half = Math.ceil(hits.length / 2);
       await recordAll(hits.slice(0, half));
       return recordAll(hits.slice(half));
     }
+    const { reason, code } = failure;
     await withDeadline(
       setAside(
         sql,
-        hits.map((hit) => ({ hit, reason: failure.reason })),
+        hits.map((hit) => ({ hit, reason })),
       ),
     );
     figures.quarantined++;
-    log.error({ code: failure.code }, 'hit.quarantined');
-    return true;
+    log.error({ code }, 'hit.quarantined');
   }
 
   /** Null, or what the database has against the batch itself. */
@@ -154,22 +170,6 @@ export function startRecorder<Position>(deps: RecorderDeps<Position>): Recorder 
     figures.quarantined += result.quarantined;
     log.debug({ ...result }, 'hits.recorded');
     if (result.counted > 0) wake();
-  }
-
-  /** Runs work until it succeeds; undefined when the recorder was stopped before. */
-  async function insist<T>(work: () => Promise<T>): Promise<T | undefined> {
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-      try {
-        return await work();
-      } catch (error) {
-        const failure = failureOf(error);
-        if (failure.kind === 'wait' && failure.lost) replayIsDue = true;
-        if (pause === FIRST_PAUSE_MS) log.warn({ reason: failure.reason }, 'recorder.waiting');
-        figures.retries++;
-        await delay(pause, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
-        if (stopping.signal.aborted) return undefined;
-      }
-    }
   }
 
   /** Until the next hit, or until it is time to look at the database again. */

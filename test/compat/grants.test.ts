@@ -9,7 +9,7 @@ import { createKey } from '../../src/grants/keys.ts';
 import { makeVault } from '../../src/grants/vault.ts';
 import { parseKeyring } from '../../src/keyring.ts';
 import { startApi, TEST_SECRET, type TestApi } from '../support/api.ts';
-import { type NylasClient, nylasClient } from '../support/nylas.ts';
+import { nylas } from '../support/nylas.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
 
 const vault = makeVault(parseKeyring(TEST_SECRET));
@@ -17,7 +17,7 @@ let database: TestDatabase;
 let api: TestApi;
 let key: string;
 let application: Application;
-let nylas: NylasClient;
+let sdk: ReturnType<typeof nylas>;
 
 before(async () => {
   database = await testDatabase(migrate);
@@ -27,7 +27,7 @@ before(async () => {
   application = made;
   ({ key } = await createKey(sql, made.serial));
   api = await startApi(sql, [applicationRoutes({ sql }), grantRoutes({ sql })]);
-  nylas = nylasClient({ apiKey: key, apiUri: api.url });
+  sdk = nylas({ apiKey: key, apiUri: api.url });
 });
 after(async () => {
   await api.close();
@@ -68,7 +68,7 @@ async function sdkError(
 
 describe('applications in the official Node SDK', () => {
   it('have every field that the Python and Java SDKs insist on', async () => {
-    const { requestId, data } = await nylas.applications.getDetails();
+    const { requestId, data } = await sdk.applications.getDetails();
     assert.match(requestId, /^[0-9a-f-]{36}$/);
     assert.equal(data.applicationId, application.id);
     assert.equal(typeof data.organizationId, 'string');
@@ -79,10 +79,10 @@ describe('applications in the official Node SDK', () => {
   });
 
   it('take a new name', async () => {
-    const { data } = await nylas.applications.update({ requestBody: { branding: { name: 'Renamed' } } });
+    const { data } = await sdk.applications.update({ requestBody: { branding: { name: 'Renamed' } } });
     assert.equal(data.branding.name, 'Renamed');
     await createApplication(database.sql, { name: 'Taken', environment: 'sandbox' });
-    const error = await sdkError(nylas.applications.update({ requestBody: { branding: { name: 'Taken' } } }));
+    const error = await sdkError(sdk.applications.update({ requestBody: { branding: { name: 'Taken' } } }));
     assert.equal(error.statusCode, 400);
     assert.match(error.message, /^branding\.name is the name of another application$/);
   });
@@ -130,7 +130,7 @@ describe('grants in the official Node SDK', () => {
   });
 
   it('are listed with limit and offset', async () => {
-    const { data, requestId } = await nylas.grants.list({ queryParams: { limit: 2, offset: 1, orderBy: 'asc' } });
+    const { data, requestId } = await sdk.grants.list({ queryParams: { limit: 2, offset: 1, orderBy: 'asc' } });
     assert.ok(requestId);
     assert.deepEqual(
       data.map((grant) => grant.email),
@@ -156,12 +156,12 @@ describe('grants in the official Node SDK', () => {
   });
 
   it('are found by id and by address, encoded or raw', async () => {
-    const { data } = await nylas.grants.find({ grantId: id });
+    const { data } = await sdk.grants.find({ grantId: id });
     assert.equal(data.provider, 'imap');
     assert.equal(data.grantStatus, 'valid');
     assert.deepEqual(data.scope, []);
     assert.ok(Number.isInteger(data.createdAt));
-    assert.equal((await nylas.grants.find({ grantId: 'sender@practice.test' })).data.id, id);
+    assert.equal((await sdk.grants.find({ grantId: 'sender@practice.test' })).data.id, id);
     for (const form of [
       'sender@practice.test',
       'sender%40practice.test',
@@ -173,17 +173,17 @@ describe('grants in the official Node SDK', () => {
   });
 
   it('that do not exist are grant.not_found, with the request id of the header', async () => {
-    const error = await sdkError(nylas.grants.find({ grantId: 'nobody@example.com' }));
+    const error = await sdkError(sdk.grants.find({ grantId: 'nobody@example.com' }));
     assert.equal(error.statusCode, 404);
     assert.equal(error.type, 'grant.not_found');
     assert.match(error.requestId, /^[0-9a-f-]{36}$/);
-    assert.equal((await sdkError(nylas.grants.find({ grantId: 'me' }))).statusCode, 401);
+    assert.equal((await sdkError(sdk.grants.find({ grantId: 'me' }))).statusCode, 401);
   });
 
   it('take a new scope but no settings', async () => {
-    const { data } = await nylas.grants.update({ grantId: id, requestBody: { scope: ['mail.send'], settings: {} } });
+    const { data } = await sdk.grants.update({ grantId: id, requestBody: { scope: ['mail.send'], settings: {} } });
     assert.deepEqual(data.scope, ['mail.send']);
-    const error = await sdkError(nylas.grants.update({ grantId: id, requestBody: { settings: { imapHost: 'x' } } }));
+    const error = await sdkError(sdk.grants.update({ grantId: id, requestBody: { settings: { imapHost: 'x' } } }));
     assert.equal(error.statusCode, 400);
     assert.match(error.message, /^settings cannot be changed: a practice mailbox has none$/);
   });
@@ -192,21 +192,21 @@ describe('grants in the official Node SDK', () => {
     const { sql } = database;
     const other = await createApplication(sql, { name: 'Other', environment: 'production' });
     const theirs = await createPracticeGrant({ sql, vault }, other?.serial ?? 0);
-    for (const work of [nylas.grants.find({ grantId: theirs.id }), nylas.grants.destroy({ grantId: theirs.id })]) {
+    for (const work of [sdk.grants.find({ grantId: theirs.id }), sdk.grants.destroy({ grantId: theirs.id })]) {
       assert.equal((await sdkError(work)).statusCode, 404);
     }
   });
 
   it('are deleted for good', async () => {
-    const { requestId } = await nylas.grants.destroy({ grantId: 'c@example.com' });
+    const { requestId } = await sdk.grants.destroy({ grantId: 'c@example.com' });
     assert.match(requestId, /^[0-9a-f-]{36}$/);
-    assert.equal((await sdkError(nylas.grants.destroy({ grantId: 'c@example.com' }))).type, 'grant.not_found');
+    assert.equal((await sdkError(sdk.grants.destroy({ grantId: 'c@example.com' }))).type, 'grant.not_found');
     const { body } = await call('DELETE', `/v3/grants/${id}`);
     assert.deepEqual(Object.keys(body), ['request_id']);
   });
 
   it('need the key', async () => {
-    const stranger = nylasClient({ apiKey: 'ttk_wrong', apiUri: api.url });
+    const stranger = nylas({ apiKey: 'ttk_wrong', apiUri: api.url });
     const error = await sdkError(stranger.grants.list());
     assert.equal(error.statusCode, 401);
     assert.equal(error.type, 'api.authentication_error');

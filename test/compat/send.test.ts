@@ -45,7 +45,7 @@ describe('the Node SDK', () => {
         replyTo: [{ name: 'Desk', email: 'desk@practice.test' }],
         subject: 'Grüße, 世界 👋',
         body,
-        metadata: { key1: 'campaign', other_key: 'Größe' },
+        ...{ metadata: { key1: 'campaign', other_key: 'Größe' } }, // the API has it, the SDK's type does not
         customHeaders: [
           { name: 'X-Campaign', value: 'spring' },
           { name: 'List-Unsubscribe', value: '<https://example.com/out>' },

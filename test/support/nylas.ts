@@ -1,11 +1,9 @@
 import sdk from 'nylas';
 
 // The SDK's type files are read as CommonJS, where the class is `.default` of what Node really hands out as the class.
-const Nylas: typeof sdk.default = Reflect.get({ sdk }, 'sdk');
-
-export type NylasClient = InstanceType<typeof Nylas>;
+const Nylas: typeof sdk.default = Reflect.get(Object({ sdk }), 'sdk');
 
 /** Nylas's own Node SDK, unmodified, against another address. */
-export function nylasClient(options: { readonly apiKey: string; readonly apiUri: string }): NylasClient {
+export function nylas(options: { readonly apiKey: string; readonly apiUri: string }): InstanceType<typeof Nylas> {
   return new Nylas(options);
 }

@@ -12,7 +12,25 @@ function frame(preview, ...children) {
   return h(Html, { lang: 'en' }, h(Head), h(Preview, null, preview), h(Body, { style: main }, h(Container, { style: box }, ...children)));
 }
 
+// A letter to subscribers: mostly prose, a link every few paragraphs.
+const prose = [
+  'The boat had been in the shed since the war, and nobody could say whose it was. “Ask the widow,” said the postman, so we asked the widow, who said that it had come with the house & that the house had come with the boat.',
+  'You repair a clinker hull from the keel upwards: every plank overlaps the one below, so whatever is wrong at the bottom is wrong everywhere. We took eleven weeks for the garboards alone, with a steam box made from a drainpipe and a kettle.',
+  'Larch is cheap, heavy and patient. Oak is none of these. What we learned about both would fill a notebook, and did; the pages with tar on them are the useful ones, the clean ones are wishful thinking.',
+  'In April the harbour master came by, looked at the seams for a long while and said nothing at all, which in this town is applause. We launched her on the tenth of May, at the top of the tide, and she leaked as she should: for two days, and then no more.',
+];
+
 export const mails = {
+  'react-letter': frame(
+    'The boat in the shed',
+    h(Heading, null, 'The boat in the shed'),
+    ...Array.from({ length: 36 }, (_, n) =>
+      h(Text, { key: n, style: { fontSize: '17px', lineHeight: '27px', margin: '0 0 18px' } },
+        prose[n % 4], ' ', prose[(n + 1) % 4],
+        n % 5 === 2 ? h(Link, { href: `https://letters.boats.example/notes/${n}?from=mail&issue=31` }, ` Note ${n}.`) : '')),
+    h(Link, { href: 'https://letters.boats.example/unsubscribe/31' }, 'Unsubscribe'),
+  ),
+
   'react-welcome': frame(
     'Welcome to Lattice',
     h(Img, { src: 'https://static.lattice.example/logo.png', width: 49, height: 21, alt: 'Lattice' }),
