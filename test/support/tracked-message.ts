@@ -32,16 +32,24 @@ export async function sendTracked(
   return { id: String(sent.at('data.id')), pixel: paths('o')[0] ?? '', link: links[0] ?? '', links };
 }
 
-/** Waits until everything spooled so far is in the database. */
+/** Waits until everything spooled so far is in the database; fails with what the service says about itself. */
 export async function spoolIsEmpty(service: Service, forMs = 60_000): Promise<void> {
+  let figures = '';
   await eventually(
     'the spool is empty',
     async () => {
-      const figures = await (await fetch(`${service.url}/metrics`)).text();
+      figures = await (await fetch(`${service.url}/metrics`)).text();
       return figure(figures, 'telltale_spool_hits') === 0 ? true : undefined;
     },
     forMs,
-  );
+  ).catch((error: Error) => {
+    const told = figures.split('\n').filter((line) => /^telltale_(spool|recorde)/.test(line));
+    const logged = service
+      .errors()
+      .split('\n')
+      .filter((line) => !line.includes('request.served'));
+    throw new Error([error.message, ...told, ...logged.slice(-20)].join('\n'));
+  });
 }
 
 /** The value of one line of the Prometheus text, or undefined where there is none. */
