@@ -132,6 +132,14 @@ test('the real resolver is asked through the interface, by name and port', async
   assert.equal(target.deliveries[0]?.query.get('a'), 'b');
 });
 
+test('an address may stand in the URL, in whatever notation', async () => {
+  const target = await receiver();
+  const safe = fetcher(local);
+  for (const host of ['127.0.0.1', '127.1', '0x7f000001', '[::ffff:127.0.0.1]']) {
+    assert.equal((await safe.request(url(`http://${host}:${target.port}/hook`), POST)).kind, 'ok', host);
+  }
+});
+
 test('statuses are told apart, redirects are not followed', async () => {
   const inside = await receiver();
   const target = await receiver();

@@ -66,6 +66,11 @@ export function parsePublicUrl(text: string): PublicUrl | UrlProblem {
   return url.href as PublicUrl;
 }
 
+/** Appends to the query as text, because `searchParams` would write the rest of it anew; name and value need no encoding. */
+export function withParameter(url: PublicUrl, name: string, value: string): PublicUrl {
+  return `${url}${url.includes('?') ? '&' : '?'}${name}=${value}` as PublicUrl;
+}
+
 export function makeSafeFetch(deps: SafeFetchDeps): SafeFetch {
   const names = deps.names ?? makeNames();
   const agent = new Agent({

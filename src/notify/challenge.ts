@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { FetchOutcome, PublicUrl, SafeFetch } from '../safe-fetch.ts';
+import { type FetchOutcome, type PublicUrl, type SafeFetch, withParameter } from '../safe-fetch.ts';
 
 const DEADLINE_MS = 10_000;
 const ANSWER_BYTES = 256;
@@ -12,7 +12,7 @@ export interface ChallengeDeps {
 /** Asks a receiver once to prove that it wants our deliveries. Null where it did, else why not, as the API says it. */
 export async function challenge(deps: ChallengeDeps, url: PublicUrl): Promise<string | null> {
   const expected = randomUUID(); // needs no encoding: the Java helper does not decode
-  const outcome = await deps.safeFetch.request(withChallenge(url, expected), {
+  const outcome = await deps.safeFetch.request(withParameter(url, 'challenge', expected), {
     method: 'GET',
     headers: { 'User-Agent': 'Telltale' },
     deadlineMs: deps.challengeMs ?? DEADLINE_MS,
@@ -20,11 +20,6 @@ export async function challenge(deps: ChallengeDeps, url: PublicUrl): Promise<st
   });
   const problem = problemOf(outcome, expected);
   return problem === null ? null : `unable.verify.webhook_url : ${problem}`;
-}
-
-function withChallenge(url: PublicUrl, value: string): PublicUrl {
-  // Appended as text: searchParams would write the rest of the query anew. A PublicUrl has no fragment.
-  return `${url}${url.includes('?') ? '&' : '?'}challenge=${value}` as PublicUrl;
 }
 
 function problemOf(outcome: FetchOutcome, expected: string): string | null {

@@ -57,8 +57,9 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
     const now = deps.now();
     const limit = deps.concurrency - counts.inFlight;
     if (limit <= 0) return 'idle'; // the attempt that ends next wakes us
-    const known = new Set([...paces.keys(), ...inFlight.keys()]);
-    const rooms = [...known].map((destinationId) => ({
+    // An idle destination in good health is claimed for like a fresh one, and grows from there.
+    const slowed = [...paces].filter(([, pace]) => roomFor(pace, 0, now) < FRESH.window).map(([id]) => id);
+    const rooms = [...new Set([...slowed, ...inFlight.keys()])].map((destinationId) => ({
       destinationId,
       free: roomFor(paces.get(destinationId) ?? FRESH, inFlight.get(destinationId) ?? 0, now),
     }));
@@ -154,7 +155,7 @@ async function attempt(deps: DeliverDeps, prepared: Prepared): Promise<Settlemen
 async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number): Promise<Outcome> {
   const { claim, kind, state, schedule } = prepared;
   if (state === null) {
-    return { kind: 'unrenderable', status: null, answer: 'what it tells of is gone', retryAfter: null };
+    return { kind: 'gone', status: null, answer: 'what it tells of is gone', retryAfter: null };
   }
   // A claim that was lost after the last attempt is tried once more; the payload counts no further than the schedule.
   const body = renderPayload(state, Math.min(claim.attempt, attemptsOf(schedule)));
@@ -186,6 +187,7 @@ function noCounts(): DeliveryCounts {
       blocked: 0,
       closed: 0,
       invalid_url: 0,
+      gone: 0,
       unrenderable: 0,
     },
     settled: { delivered: 0, retry: 0, exhausted: 0, stopped: 0 },

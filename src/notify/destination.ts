@@ -19,8 +19,8 @@ export interface Parcel {
 }
 
 export interface Outcome {
-  /** `unrenderable` is our own failure; nothing was sent. */
-  readonly kind: FetchOutcome['kind'] | 'unrenderable';
+  /** Nothing was sent: `gone` when what it tells of was erased or pruned, `unrenderable` when we failed to make it. */
+  readonly kind: FetchOutcome['kind'] | 'gone' | 'unrenderable';
   readonly status: number | null;
   /** The first bytes of the answer, or why there was none: for people. */
   readonly answer: string;

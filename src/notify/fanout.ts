@@ -24,6 +24,8 @@ interface Subscriber {
   readonly id: string;
   readonly triggers: readonly string[];
   readonly status: string;
+  /** Of its application, as stored. */
+  readonly settings: unknown;
 }
 
 const NOTHING: FannedOut = { facts: 0, notifications: 0, coalesced: 0, held: 0, dueAt: null };
@@ -37,7 +39,7 @@ export async function fanOut(deps: { readonly sql: Sql; readonly now: number }, 
     const wanted = facts.filter((fact) => isRaised(fact.trigger) && subscribersOf(subscribers, fact).length > 0);
     if (wanted.length === 0) return { ...NOTHING, facts: facts.length };
 
-    const guard = await readGuards(tx, wanted);
+    const guard = guardOf(subscribers);
     const { single, flooding } = await sortByGuard(tx, wanted, guard);
     const now = new Date(deps.now);
     const singles = single.map((fact): Telling => ({ id: uuidv7(deps.now), fact, dueAt: now }));
@@ -63,21 +65,19 @@ async function readSubscribers(tx: Tx, facts: readonly Fact[]): Promise<Subscrib
   const apps = [...new Set(facts.map((fact) => fact.app))];
   const triggers = [...new Set(facts.map((fact) => fact.trigger))];
   return tx<Subscriber[]>`
-    select app, id, triggers, status from destinations
-    where app = any(${apps}) and triggers && ${triggers}
-    order by app, id
-    for key share`;
+    select d.app, d.id, d.triggers, d.status, a.settings
+    from destinations d join applications a on a.serial = d.app
+    where d.app = any(${apps}) and d.triggers && ${triggers}
+    order by d.app, d.id
+    for key share of d`;
 }
 
 function subscribersOf(subscribers: readonly Subscriber[], fact: Fact): Subscriber[] {
   return subscribers.filter(({ app, triggers }) => app === fact.app && triggers.includes(fact.trigger));
 }
 
-async function readGuards(tx: Tx, facts: readonly Fact[]): Promise<(app: number) => number> {
-  const apps = [...new Set(facts.map((fact) => fact.app))];
-  const rows = await tx<{ serial: number; settings: unknown }[]>`
-    select serial, settings from applications where serial = any(${apps})`;
-  const most = new Map(rows.map((row) => [row.serial, storedSettings(row.settings).maxNotificationsPerMinute]));
+function guardOf(subscribers: readonly Subscriber[]): (app: number) => number {
+  const most = new Map(subscribers.map((row) => [row.app, storedSettings(row.settings).maxNotificationsPerMinute]));
   return (app) => most.get(app) ?? Number.POSITIVE_INFINITY;
 }
 

@@ -37,6 +37,6 @@ export function roomFor(pace: Pace, inFlight: number, now: number): number {
 
 /** A 4xx is about the notification: the receiver is up and speaks. */
 function isDestinationAtFault({ kind, status }: Pick<Outcome, 'kind' | 'status'>): boolean {
-  if (kind === 'unrenderable') return false;
+  if (kind === 'unrenderable' || kind === 'gone') return false;
   return status === null || status >= 500 || status === 429 || status === 408;
 }

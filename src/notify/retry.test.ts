@@ -65,6 +65,7 @@ test('every failure is retried by default, 410 is not', () => {
     assert.equal(after({ kind }).kind, 'retry');
   }
   assert.equal(after({ status: 410 }).kind, 'stopped');
+  assert.equal(after({ kind: 'gone' }).kind, 'stopped');
 });
 
 test('after 429 and after a timeout a minute passes at least', () => {

@@ -8,7 +8,7 @@ export type Verdict =
   | { readonly kind: 'retry'; readonly at: number }
   /** Every attempt was used up. */
   | { readonly kind: 'exhausted' }
-  /** The receiver's answer makes another attempt pointless. */
+  /** Another attempt would be pointless. */
   | { readonly kind: 'stopped' };
 
 export interface Attempted {
@@ -41,7 +41,7 @@ export function decide({ schedule, attempt, outcome, now, random }: Attempted): 
   const { kind, status } = outcome;
   const success = status !== null && status >= 200 && status < 300;
   if (success && (kind === 'ok' || kind === 'too_large')) return { kind: 'delivered' };
-  if (status === 410) return { kind: 'stopped' };
+  if (status === 410 || kind === 'gone') return { kind: 'stopped' };
   if (schedule === 'nylas' && status !== null && !NYLAS_RETRIED.has(status)) return { kind: 'stopped' };
   const wait = WAITS[schedule][attempt - 1];
   if (wait === undefined) return { kind: 'exhausted' };

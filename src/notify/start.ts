@@ -1,5 +1,4 @@
-import type { Sql } from '../db/pool.ts';
-import { isConnectionLost } from '../db/pool.ts';
+import { isConnectionLost, type Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { SafeFetch } from '../safe-fetch.ts';
 import { type DeliveryCounts, startDeliverer } from './deliver.ts';
@@ -36,7 +35,7 @@ export interface Notify {
   wakeFanout(): void;
   /** Deliveries may be due that another process made. */
   wakeDeliver(): void;
-  /** Lets what is in flight come to its end, at most 12 s. */
+  /** Lets what is in flight come to its end, at most 6 s. */
   stop(): Promise<void>;
   readonly counts: NotifyCounts;
 }
@@ -45,7 +44,7 @@ const POLL_MS = 1_000;
 const FACTS_AT_ONCE = 500;
 const CONCURRENCY = 128;
 const COUNT_MS = 15_000;
-const STOP_MS = 12_000;
+const STOP_MS = 6_000; // the whole service has ten seconds; what hangs longer is tried again after its claim
 
 /** From committed facts to delivered notifications. */
 export function startNotify(deps: NotifyDeps): Notify {
@@ -105,6 +104,7 @@ export function startNotify(deps: NotifyDeps): Notify {
       },
     );
   };
+  count();
   const counting = setInterval(count, COUNT_MS).unref();
 
   return {

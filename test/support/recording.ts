@@ -73,16 +73,18 @@ export function makeHit(owner: Owner, message: string, more: Partial<Hit> = {}):
     acceptLanguage: true,
     secFetchMode: true,
     ip: '203.0.113.77',
-    userAgent: 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15',
+    userAgent:
+      'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15',
     ...more,
   };
 }
 
 /** Everything recorded of a message, in order of sequence; uncounted ones last. */
 export async function ledgerOf(sql: Sql, message: string): Promise<LedgerRow[]> {
-  return sql<LedgerRow[]>`
+  const rows = await sql<LedgerRow[]>`
     select id, message_id as message, trigger::text, sequence, link_index as link, happened_at as at, class, reasons
-    from events where message_id = ${message} order by trigger, sequence nulls last, id`;
+    from events where message_id = ${message} order by events.trigger, sequence nulls last, id`;
+  return [...rows];
 }
 
 /** A spool in memory: hits in the order given, the same ones until `done`, all of them again after a replay. */
