@@ -96,7 +96,7 @@ for (const button of document.querySelectorAll('[data-folder]')) {
     for (const other of document.querySelectorAll('[data-folder]')) {
       other.setAttribute('aria-pressed', String(other === button));
     }
-    refresh();
+    void refresh();
   });
 }
 
@@ -147,7 +147,11 @@ function show(mail) {
         {},
         element(
           'a',
-          { href: `/practice/messages/${mail.id}/attachments/${attachment.index}`, download: attachment.filename },
+          {
+            className: 'file',
+            href: `/practice/messages/${mail.id}/attachments/${attachment.index}`,
+            download: attachment.filename,
+          },
           `${attachment.filename} `,
           element('span', { textContent: size(attachment.size) + (attachment.is_inline ? ', inline' : '') }),
         ),
@@ -280,5 +284,5 @@ byId('send').addEventListener('submit', async (event) => {
   }
 });
 
-poll();
-open();
+void poll();
+void open();

@@ -3,8 +3,9 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { Email } from 'postal-mime';
 import { uuidv7 } from '../ids.ts';
 import { compose, messageIdHeader, type Person, threadOf } from '../send/compose.ts';
+import { plainText } from '../send/snippet.ts';
 import { HeaderSchema, headers, PersonSchema, person } from './mail-fields.ts';
-import { escapeHtml, persons } from './practice-view.ts';
+import { escapeHtml, persons, textOf } from './practice-view.ts';
 
 const FromSchema = Type.Union([Type.String(), PersonSchema, Type.Array(PersonSchema, { minItems: 1, maxItems: 1 })]);
 
@@ -55,9 +56,9 @@ export async function composeReply(original: Email, recipients: readonly string[
     cc: [],
     replyTo: [],
     subject: /^re:/i.test(subject) ? subject : `Re: ${subject}`,
-    body: htmlOf(original, body),
+    body: htmlAnswer(original, body),
     isPlaintext: false,
-    alternative: textOf(original, body),
+    alternative: plainAnswer(original, body),
     attachments: [],
     customHeaders,
     ancestors: answered === undefined ? [] : threadOf(ancestorsOf(original), answered),
@@ -75,21 +76,25 @@ function ancestorsOf(original: Email): string[] {
   return original.references?.match(/<[^<>\s]+>/g) ?? [];
 }
 
-function htmlOf(original: Email, { text = '', html, quote = true }: ReplyBody): string {
+function htmlAnswer(original: Email, { text = '', html, quote = true }: ReplyBody): string {
   const answer = html ?? `<div>${escapeHtml(text).replace(/\r?\n/g, '<br>')}</div>`;
   if (!quote) return answer;
   const quoted = original.html ?? `<pre>${escapeHtml(original.text ?? '')}</pre>`;
   return `${answer}<br><div class="quote"><div>${escapeHtml(attribution(original))}</div><blockquote style="margin:0 0 0 .8ex;border-left:1px solid #ccc;padding-left:1ex">${quoted}</blockquote></div>`;
 }
 
-function textOf(original: Email, { text = '', html, quote = true }: ReplyBody): string {
-  const answer = text || (html ?? '').replace(/<[^<>]*>/g, '');
+function plainAnswer(original: Email, { text = '', html, quote = true }: ReplyBody): string {
+  const answer = text || plainText(html ?? '');
   if (!quote) return answer;
-  const quoted = (original.text ?? '').split(/\r?\n/).map((line) => `> ${line}`);
+  const quoted = textOf(original)
+    .split(/\r?\n/)
+    .map((line) => `> ${line}`);
   return `${answer}\n\n${attribution(original)}\n${quoted.join('\n')}\n`;
 }
 
 function attribution(original: Email): string {
   const author = persons(original.from ? [original.from] : [])[0];
-  return `On ${original.date ?? 'an earlier day'}, ${author?.name ?? author?.email ?? 'you'} wrote:`;
+  const date = new Date(original.date ?? Number.NaN);
+  const when = Number.isNaN(date.getTime()) ? 'an earlier day' : date.toUTCString().replace(/:\d\d GMT$/, ' UTC');
+  return `On ${when}, ${author?.name ?? author?.email ?? 'you'} wrote:`;
 }

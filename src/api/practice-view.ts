@@ -1,6 +1,7 @@
 // A kept mail as its reader would see it. Mail is hostile by nature: what is made here is shown in a sandboxed frame
 // under a policy of its own, without scripts, forms, frames and top navigation.
 import PostalMime, { type Address, type Attachment, type Email } from 'postal-mime';
+import { plainText } from '../send/snippet.ts';
 
 export interface ReadMail {
   readonly subject: string;
@@ -40,7 +41,7 @@ export function readMail(mail: Email): ReadMail {
     reply_to: persons(mail.replyTo),
     headers: mail.headers.map(({ originalKey, value }) => ({ name: originalKey, value })),
     has_html: mail.html !== undefined,
-    text: mail.text ?? '',
+    text: textOf(mail),
     attachments: mail.attachments.map((attachment, index) => ({
       index,
       filename: attachment.filename ?? `attachment-${index + 1}`,
@@ -49,6 +50,11 @@ export function readMail(mail: Email): ReadMail {
       is_inline: attachment.disposition === 'inline' || attachment.related === true,
     })),
   };
+}
+
+/** Its plain text part, else the text of its HTML. */
+export function textOf(mail: Email): string {
+  return mail.text ?? plainText(mail.html ?? '');
 }
 
 /** The policy a mail is shown under; it holds also when the address is opened outside of the frame. */

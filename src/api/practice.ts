@@ -43,7 +43,7 @@ const FILES = [
   { path: '/practice/practice.js', file: 'practice.js', type: 'text/javascript; charset=utf-8' },
 ] as const;
 const PAGE_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 function pageRoutes(http: Http): void {
   for (const { path, file, type } of FILES) {

@@ -74,6 +74,17 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
       'request.served',
     );
   });
+  http.addHook('onRequestAbort', async (request) => {
+    log.info(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? null,
+        request_id: request.id,
+        app: appOf(request),
+      },
+      'request.aborted',
+    );
+  });
   http.setErrorHandler((error, request, reply) => refuse(log, error, request, reply));
   http.setNotFoundHandler((request, reply) => {
     const allowed = routeMap.methodsFor(request.url);

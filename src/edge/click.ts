@@ -30,7 +30,7 @@ export function answerClick(parts: EdgeParts, req: IncomingMessage, res: ServerR
     return;
   }
   // The address of the peer is gone once its socket is: it is read now, not after the look-up.
-  const visitor = readVisitor(req, parts.trustedProxies);
+  const visitor = readVisitor(method, req.rawHeaders, req.socket.remoteAddress ?? '', parts.trustedProxies);
   if (link.kind === 'good') follow(parts, res, visitor, link.identity, link.destination);
   else void followRow(parts, res, visitor, link.identity);
 }

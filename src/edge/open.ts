@@ -18,7 +18,7 @@ export function answerOpen(parts: EdgeParts, req: IncomingMessage, res: ServerRe
     parts.sendPixel(res);
     return;
   }
-  const { method, prefetch, acceptLanguage, secFetchMode, ip, userAgent } = readVisitor(req, trustedProxies);
+  const { method, prefetch, acceptLanguage, secFetchMode, ip, userAgent } = readVisitor(req.method ?? '', req.rawHeaders, req.socket.remoteAddress ?? '', trustedProxies);
   spool.append({ identity, method, prefetch, acceptLanguage, secFetchMode, ip, userAgent }, (outcome) => {
     counters.open++;
     if (outcome !== 'durable') counters.unrecorded[outcome]++;

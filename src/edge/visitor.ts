@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { clientAddress, type Ranges } from '../addresses.ts';
 import type { NewHit } from '../tracking/hit.ts';
 
@@ -11,8 +10,7 @@ export interface Visitor extends Omit<NewHit, 'identity'> {
 const AHEAD = /prefetch|preview|prerender/i;
 
 /** Reads the few headers that matter in one pass; `req.headers` would build an object of all of them. */
-export function readVisitor(req: IncomingMessage, trusted: Ranges): Visitor {
-  const { rawHeaders } = req;
+export function readVisitor(method: string, rawHeaders: string[], peer: string, trusted: Ranges): Visitor {
   let userAgent = '';
   let forwardedFor = '';
   let fetchMode = '';
@@ -42,11 +40,11 @@ export function readVisitor(req: IncomingMessage, trusted: Ranges): Visitor {
     }
   }
   return {
-    method: req.method ?? '',
+    method,
     prefetch,
     acceptLanguage,
     secFetchMode: fetchMode !== '',
-    ip: clientAddress(req.socket.remoteAddress ?? '', forwardedFor, trusted),
+    ip: clientAddress(peer, forwardedFor, trusted),
     userAgent,
     navigates: fetchMode === 'navigate',
   };

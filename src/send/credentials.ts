@@ -1,4 +1,3 @@
-import { AMPERSAND, HASH, QUESTION, SEMICOLON } from './characters.ts';
 import {
   SECRET_PAGES,
   STRONG_SECRET_PARAMETERS,
@@ -11,6 +10,9 @@ const SECRET_FROM: ReadonlyMap<string, number> = new Map([
   ...WEAK_SECRET_PARAMETERS.map((name) => [name, WEAK_SECRET_LENGTH] as const),
   ...STRONG_SECRET_PARAMETERS.map((name) => [name, 0] as const),
 ]);
+
+// Nothing to decode, to fold or to cut off.
+const PLAIN_NAME = /^[a-z0-9_-]*$/;
 
 /** `user:pass@host`, an empty user included. By hand, because that one is gone once the address is parsed. */
 export function hasUserInfo(address: string): boolean {
@@ -35,32 +37,28 @@ export function mayBeSecretPage(address: string): boolean {
  * A fragment may start with a route (`#/reset?token=…`, `#/reset/token=…`).
  */
 export function hasSecretParameter(address: string, extraNames: ReadonlySet<string>): boolean {
-  let from = address.search(/[?#]/) + 1;
-  if (from === 0) return false;
-  for (let i = from; i <= address.length; i++) {
-    if (i < address.length && !isSeparator(address.charCodeAt(i))) continue;
-    if (isSecretParameter(address.slice(from, i), extraNames)) return true;
-    from = i + 1;
-  }
-  return false;
-}
-
-function isSeparator(code: number): boolean {
-  return code === AMPERSAND || code === HASH || code === QUESTION || code === SEMICOLON;
+  const start = address.search(/[?#]/);
+  if (start === -1) return false;
+  const parts = address.slice(start + 1).split(/[?#&;]/);
+  return parts.some((part) => isSecretParameter(part, extraNames));
 }
 
 function isSecretParameter(part: string, extraNames: ReadonlySet<string>): boolean {
   const equals = part.indexOf('=');
-  const route = decoded(equals === -1 ? part : part.slice(0, equals)).toLowerCase();
-  const name = route.slice(route.lastIndexOf('/') + 1);
+  const route = equals === -1 ? part : part.slice(0, equals);
+  const name = PLAIN_NAME.test(route) ? route : lastName(route);
   if (extraNames.size > 0 && extraNames.has(name)) return true;
   const length = SECRET_FROM.get(name);
   if (length === undefined) return false;
   return length === 0 || (equals !== -1 && decoded(part.slice(equals + 1)).length >= length);
 }
 
+function lastName(route: string): string {
+  const name = decoded(route).toLowerCase();
+  return name.slice(name.lastIndexOf('/') + 1);
+}
+
 function decoded(text: string): string {
-  if (!text.includes('%') && !text.includes('+')) return text;
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {

@@ -1,16 +1,15 @@
 import { EXCLAMATION, GREATER_THAN, HYPHEN } from './characters.ts';
 
-/**
- * The end of the comment whose `<!--` is at `at`, or -1 when it swallows the rest of the input. `-->` may share its
- * dashes with `<!--` (`<!-->`, `<!--->`), `--!>` may not.
- */
+/** The end of the comment whose `<!--` is at `at`, or -1 when it swallows the rest of the input. */
 export function commentEnd(html: string, at: number): number {
   const content = at + 4;
-  for (let i = html.indexOf('--', at + 2); i !== -1; i = html.indexOf('--', i + 1)) {
+  const first = html.charCodeAt(content);
+  if (first === GREATER_THAN) return content + 1;
+  if (first === HYPHEN && html.charCodeAt(content + 1) === GREATER_THAN) return content + 2;
+  for (let i = html.indexOf('--', content); i !== -1; i = html.indexOf('--', i + 1)) {
     const code = html.charCodeAt(i + 2);
     if (code === GREATER_THAN) return i + 3;
-    if (code === HYPHEN) continue;
-    if (code === EXCLAMATION && i >= content && html.charCodeAt(i + 3) === GREATER_THAN) return i + 4;
+    if (code === EXCLAMATION && html.charCodeAt(i + 3) === GREATER_THAN) return i + 4;
   }
   return -1;
 }

@@ -94,7 +94,7 @@ const SOUP = [
   ...' href| src="z"|<img src=|<img src="|</a>|<p>|</p>|<p title="|<br/>|<abbr href="n">|</body>|</BODY x="|<body>|</html>'.split(
     '|',
   ),
-  ...'<table><tr><td>|</table>|<b>|</b>|<div class="c" id=d>|</div>|<font color=a>|<font>|<template>|</template>|</template '.split(
+  ...'<table><tr><td>|</table>|<b>|</b>|<div class="c" id=d>|</div>|<i a="b" c="<a href=x>" >|<br a="b" /></i>|<font color=a>|<font>|<template>|</template>|</template '.split(
     '|',
   ),
   ...'<title>|</title>|<style>|</style>|</styl|<script>|</script>|<script |<textarea>|</textarea>|<xmp>|</xmp>'.split(

@@ -10,8 +10,9 @@ import {
   newNesting,
   templateStart,
 } from './nesting.ts';
+import { plainRunSkipper } from './plain-run.ts';
 import { skipRawText, skipScript } from './raw-text.ts';
-import { newTagTail, readTagTail, skipTagTail, type TagTail } from './tag-attributes.ts';
+import { newTagTail, readTagTail, type TagTail } from './tag-attributes.ts';
 
 /** What the scanner reports, in document order: HTML content outside templates only. Value ranges exclude the quotes. */
 export interface Sightings {
@@ -43,6 +44,11 @@ export function scan(html: string, sees: Sightings, vml = false): number {
   const walk: Walk = { html, sees, vml, nesting: newNesting(), tail: newTagTail() };
   let at = html.indexOf('<');
   while (at !== -1) {
+    if (walk.nesting.open.length === 0 && !vml) {
+      const skipped = skipPlainRun(html, at);
+      if (skipped === html.length) return skipped;
+      at = skipped;
+    }
     const next = markup(walk, at, html.charCodeAt(at + 1));
     if (next === -1) return templateStart(walk.nesting, at);
     at = html.indexOf('<', next);
@@ -84,9 +90,8 @@ function startTag(walk: Walk, at: number): number {
   }
   const kind = kindOf(html, at + 1, nameEnd);
   const isLink = kind === 'a' || (walk.vml && isVml(html, at + 1));
-  if (kind === '' && !isLink) return skipTagTail(html, nameEnd, tail);
   const end = readTagTail(html, nameEnd, isLink ? 'href' : kind === 'img' ? 'src' : '', tail);
-  if (end === -1) return -1;
+  if (end === -1 || (kind === '' && !isLink)) return end;
   const inert = nesting.templates > 0;
   if (isLink) {
     if (!inert && tail.valueStart !== -1) walk.sees.link(tail.valueStart, tail.valueEnd);
@@ -133,7 +138,7 @@ function endTag(walk: Walk, at: number): number {
   const { html, nesting } = walk;
   let nameEnd = at + 3;
   while (nameEnd < html.length && !endsName(html.charCodeAt(nameEnd))) nameEnd++;
-  const end = skipTagTail(html, nameEnd, walk.tail);
+  const end = readTagTail(html, nameEnd, '', walk.tail);
   if (end === -1) return -1;
   if (nesting.open.length > 0) {
     const name = html.slice(at + 2, nameEnd).toLowerCase();
@@ -191,9 +196,11 @@ const KINDS_BY_LENGTH: readonly (readonly Kind[])[] = [
   ['plaintext'],
 ];
 
+const skipPlainRun = plainRunSkipper([...KINDS_BY_LENGTH.flat(), 'html']);
+
 /** The element's name when it means something to the scanner, else ''. */
 function kindOf(html: string, start: number, end: number): Kind {
-  const kinds = KINDS_BY_LENGTH[end - start];
+  const kinds = end - start < KINDS_BY_LENGTH.length ? KINDS_BY_LENGTH[end - start] : undefined;
   if (kinds === undefined) return '';
   for (let i = 0; i < kinds.length; i++) {
     const kind = kinds[i];

@@ -12,6 +12,18 @@ export function snippet(body: string, isPlaintext: boolean): string {
   return [...text.trim()].slice(0, LENGTH).join('').trimEnd();
 }
 
+/** The text of an HTML body, its paragraphs and rows on lines of their own. */
+export function plainText(html: string): string {
+  const pieces = [...textOf(html)].map((piece) => (piece === BREAK ? BREAK : piece.replace(/\s+/g, ' ')));
+  return pieces
+    .join('')
+    .replace(/ {2,}/g, ' ')
+    .replace(/ ?\n ?/g, BREAK)
+    .replace(/\n{3,}/g, '\n\n')
+    .trim();
+}
+
+const BREAK = '\n';
 const HIDDEN = /^<(style|script|title)[\s/>]/i;
 const BREAKS = /^<\/?(?:p|div|br|hr|h[1-6]|li|ul|ol|table|tr|td|th|blockquote|pre|center|body)[\s/>]/i;
 
@@ -24,7 +36,7 @@ function* textOf(html: string): Generator<string> {
     if (tag >= html.length) return;
     const head = html.slice(tag, tag + 14);
     const hidden = HIDDEN.exec(head)?.[1];
-    if (BREAKS.test(head)) yield ' ';
+    if (BREAKS.test(head)) yield BREAK;
     const end = head.startsWith('<!--')
       ? after(html, '-->', tag + 4)
       : hidden

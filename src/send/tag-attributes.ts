@@ -64,17 +64,6 @@ export function readTagTail(html: string, nameEnd: number, wanted: string, tail:
   return -1;
 }
 
-// A tag whose attributes, if any, are all of the form `name="value"`. Reads the same tags a third faster than the loop
-// above, which is left with the rest. Fails in linear time: no part can match in two ways.
-const PLAIN_TAIL = /(?:[\t\n\f\r ]+[^\t\n\f\r "'<>/=]+="[^"]*")*[\t\n\f\r ]*\/?>/y;
-
-/** As `readTagTail` without a wanted attribute. */
-export function skipTagTail(html: string, nameEnd: number, tail: TagTail): number {
-  if (html.charCodeAt(nameEnd) === GREATER_THAN) return nameEnd + 1;
-  PLAIN_TAIL.lastIndex = nameEnd;
-  return PLAIN_TAIL.test(html) ? PLAIN_TAIL.lastIndex : readTagTail(html, nameEnd, '', tail);
-}
-
 function skipSpace(html: string, from: number): number {
   let i = from;
   while (isSpace(html.charCodeAt(i))) i++;

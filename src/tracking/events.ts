@@ -160,18 +160,24 @@ async function lock(tx: Tx, keys: readonly Key[]): Promise<void> {
     on conflict (app, message_id, trigger) do update set count = c.count where false`;
 }
 
-/** Every key's counter; one that never moved starts from nothing. */
+/**
+ * Every key's counter; one that never moved starts from nothing. Here and below `limit 1` holds the planner to one index
+ * probe for each key: before its first statistics it reads the whole table instead.
+ */
 async function readCounters(tx: Tx, keys: readonly Key[]): Promise<Map<string, Counter>> {
   if (keys.length === 0) return new Map();
   const rows = await tx<Counter[]>`
-    select c.app, c.message_id as message, c.trigger, c.count, c.link_counts as "linkCounts",
+    select key.app, key.message_id as message, key.trigger, c.count, c.link_counts as "linkCounts",
       c.first_at as "firstAt", c.last_at as "lastAt"
     from unnest(
       ${list(keys.map(({ app }) => app))}::integer[],
       ${list(keys.map(({ message }) => message))}::uuid[],
       ${list(keys.map(({ trigger }) => trigger))}::text[]
     ) as key (app, message_id, trigger)
-    join counters c on c.app = key.app and c.message_id = key.message_id and c.trigger = key.trigger::tracking_trigger
+    cross join lateral (
+      select * from counters c
+      where c.app = key.app and c.message_id = key.message_id and c.trigger = key.trigger::tracking_trigger limit 1
+    ) as c
     where c.count > 0`;
   const counters = new Map(keys.map((key) => [keyOf(key), newCounter(key)]));
   for (const row of rows) counters.set(keyOf(row), row);
@@ -182,7 +188,7 @@ function newCounter({ app, message, trigger }: Key): Counter {
   return { app, message, trigger, count: 0, linkCounts: null, firstAt: null, lastAt: null };
 }
 
-/** Those of the batch's ids that are in the ledger. The `limit` keeps the planner to one index probe for each id. */
+/** Those of the batch's ids that are in the ledger. */
 async function readKnown(tx: Tx, occurrences: readonly Occurrence[]): Promise<Set<string>> {
   if (occurrences.length === 0) return new Set();
   const clamped = occurrences.filter(({ otherId }) => otherId !== null);
@@ -223,22 +229,24 @@ async function insertEvents(tx: Tx, entries: readonly Entry[]): Promise<void> {
     ) as entry (app, id, message_id, trigger, sequence, link_index, happened_at, ip, user_agent, class, reasons)`;
 }
 
+/** All are there; `on conflict` finds each through the index whatever the planner believes of the table. */
 async function updateCounters(tx: Tx, counters: readonly Counter[]): Promise<void> {
   if (counters.length === 0) return;
   await tx`
-    update counters c
-    set count = moved.count, link_counts = moved.link_counts::integer[], first_at = moved.first_at,
-      last_at = moved.last_at
+    insert into counters (app, message_id, trigger, count, link_counts, first_at, last_at)
+    select app, message_id, trigger::tracking_trigger, count, link_counts::integer[], first_at, last_at
     from unnest(
       ${list(counters.map(({ app }) => app))}::integer[],
       ${list(counters.map(({ message }) => message))}::uuid[],
       ${list(counters.map(({ trigger }) => trigger))}::text[],
       ${list(counters.map(({ count }) => count))}::integer[],
-      ${counters.map(({ linkCounts }) => linkCounts && `{${linkCounts.join(',')}}`)}::text[],
+      ${counters.map(({ linkCounts }) => linkCounts && list(linkCounts))}::text[],
       ${list(counters.map(({ firstAt }) => firstAt?.toISOString() ?? null))}::timestamptz[],
       ${list(counters.map(({ lastAt }) => lastAt?.toISOString() ?? null))}::timestamptz[]
     ) as moved (app, message_id, trigger, count, link_counts, first_at, last_at)
-    where c.app = moved.app and c.message_id = moved.message_id and c.trigger = moved.trigger::tracking_trigger`;
+    on conflict (app, message_id, trigger) do update
+    set count = excluded.count, link_counts = excluded.link_counts, first_at = excluded.first_at,
+      last_at = excluded.last_at`;
 }
 
 /**

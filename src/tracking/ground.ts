@@ -56,11 +56,11 @@ function messageKey({ app, message }: { app: number; message: string }): string 
 
 async function readLinkCounts(tx: Tx, messages: readonly Occurrence[]): Promise<Map<string, number>> {
   const rows = await tx<{ app: number; message: string; link_count: number }[]>`
-    select m.app, m.id as message, m.link_count
+    select wanted.app, wanted.id as message, m.link_count
     from unnest(
       ${messages.map(({ app }) => app)}::integer[], ${messages.map(({ message }) => message)}::uuid[]
     ) as wanted (app, id)
-    join messages m on m.app = wanted.app and m.id = wanted.id`;
+    cross join lateral (select link_count from messages m where m.app = wanted.app and m.id = wanted.id limit 1) as m`;
   return new Map(rows.map((row) => [messageKey(row), row.link_count]));
 }
 

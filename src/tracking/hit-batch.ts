@@ -50,8 +50,10 @@ export function hitBatches(sql: Sql): HitBatches {
       }
       await ensure(new Set(occurrences.map(({ id }) => uuidTime(id))));
       return sql.begin('isolation level read committed', async (tx) => {
-        // A node that vanishes with its host must not hold its counters' locks until TCP gives up.
-        const guard = tx`set local idle_in_transaction_session_timeout = '15s'`;
+        // A node that vanishes with its host must not hold its counters' locks until TCP gives up. And a plan made while
+        // a partition was empty must not read the whole of it later.
+        const guard = tx`
+          select set_config('idle_in_transaction_session_timeout', '15s', true), set_config('enable_seqscan', 'off', true)`;
         const [, recorded] = await Promise.all([guard, record(tx, occurrences)]);
         for (const { occurrence, reason } of recorded.refused) refused.push({ hit: occurrence.hit, reason });
         await setAside(tx, refused);

@@ -8,7 +8,7 @@ import { type BatchResult, hitBatches } from './hit-batch.ts';
 import { setAside } from './quarantine.ts';
 
 /** Hits of one transaction at most. Under less load a batch is what came in during the one before: alone, one hit. */
-const BATCH = 1000;
+const BATCH = 500;
 /** A transaction that takes longer is given up and run again; should it commit after all, its ids are known. */
 const DEADLINE_MS = 60_000;
 const LONGEST_PAUSE_MS = 2000;
@@ -34,6 +34,8 @@ export interface RecorderDeps<Position> {
   /** Called after every commit that left facts in the outbox. */
   wake(): void;
   readonly log: Pick<Log, 'debug' | 'info' | 'warn' | 'error'>;
+  /** The rest is for tests. */
+  readonly lookEveryMs?: number;
 }
 
 /** Since the start; a batch that had to be run again is counted once. */
@@ -58,7 +60,7 @@ export interface Recorder {
 }
 
 export function startRecorder<Position>(deps: RecorderDeps<Position>): Recorder {
-  const { sql, spool, wake, log } = deps;
+  const { sql, spool, wake, log, lookEveryMs = LOOK_EVERY_MS } = deps;
   const figures: RecorderFigures = {
     recorded: 0,
     uncounted: 0,
@@ -100,7 +102,7 @@ export function startRecorder<Position>(deps: RecorderDeps<Position>): Recorder 
   }
 
   async function step(): Promise<void> {
-    if (replayIsDue || database.age() > LOOK_EVERY_MS) await look();
+    if (replayIsDue || database.age() >= lookEveryMs) await look();
     if (replayIsDue) await replay();
     appended = false;
     const { hits, upTo } = await spool.read(BATCH);
@@ -178,7 +180,7 @@ export function startRecorder<Position>(deps: RecorderDeps<Position>): Recorder 
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       stir = resolve;
-      timer = setTimeout(resolve, LOOK_EVERY_MS).unref();
+      timer = setTimeout(resolve, lookEveryMs).unref();
     });
     clearTimeout(timer);
   }

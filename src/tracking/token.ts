@@ -1,6 +1,6 @@
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { uuidBytes, uuidText } from '../ids.ts';
 import type { Keyring } from '../keyring.ts';
+import { MAC_BYTES, type MacKey, MESSAGE_AT, macKey, macOf, macScratch, proves } from './mac.ts';
 import { unmangled } from './mangling.ts';
 
 // What is written here is in mail already delivered: it can be added to, never changed.
@@ -25,7 +25,7 @@ export type TokenKind = 'open' | 'click';
 export interface TokenKeys {
   readonly current: number;
   /** By key id. */
-  readonly secrets: readonly (KeyObject | undefined)[];
+  readonly secrets: readonly (MacKey | undefined)[];
 }
 
 /** `identity` is the 28 proven bytes ({@link identityOf} reads them). With kind 'identity' the destination is absent or damaged. */
@@ -38,7 +38,6 @@ export const IDENTITY_BYTES = 28;
 
 const VERSION = 1;
 const KIND_BITS = { open: 1, click: 2 } satisfies Record<TokenKind, number>;
-const MAC_BYTES = 16;
 const PIXEL_CHARS = 59;
 const LINK_CHARS = 80;
 /** Old Outlook versions cut longer links. */
@@ -48,32 +47,32 @@ const IDENTITY_DOMAIN = 1;
 const DESTINATION_DOMAIN = 2;
 const FORGED: ReadLink = { kind: 'forged' };
 
-/** Derives the token keys of a ring once; a KeyObject is several times faster than raw bytes on Node 24. */
+/** Derives the token keys of a ring, once per process. */
 export function tokenKeys(ring: Keyring): TokenKeys {
-  const secrets: (KeyObject | undefined)[] = [];
-  for (const id of ring.ids) secrets[id] = createSecretKey(ring.derive(id, 'token'));
+  const secrets: (MacKey | undefined)[] = [];
+  for (const id of ring.ids) secrets[id] = macKey(ring.derive(id, 'token'));
   return { current: ring.current, secrets };
 }
 
 /** The tracked form of `destination`; one too long for {@link LONGEST_LINK} is left out and must be found by its row. */
 export function linkUrl(keys: TokenKeys, origin: string, identity: Identity, destination: string): string {
   const target = Buffer.from(destination, 'utf8');
-  const bytes = Buffer.alloc(1 + IDENTITY_BYTES + target.length);
-  writeIdentity(bytes, keys.current, 'click', identity);
-  target.copy(bytes, 1 + IDENTITY_BYTES);
-  const secret = secretOf(keys, keys.current);
-  const proof = [macOf(secret, IDENTITY_DOMAIN, bytes, IDENTITY_BYTES), macOf(secret, DESTINATION_DOMAIN, bytes)];
-  const token = Buffer.concat([bytes.subarray(1, 1 + IDENTITY_BYTES), ...proof]).toString('base64url');
+  const room = macScratch(1 + IDENTITY_BYTES + target.length);
+  const secret = writeIdentity(room, keys, 'click', identity);
+  target.copy(room, TARGET_AT);
+  const token = tokenOf(room, [
+    macIn(secret, IDENTITY_DOMAIN, room, TARGET_AT),
+    macIn(secret, DESTINATION_DOMAIN, room, room.length),
+  ]);
   const whole = `${origin}/c/${token}/${target.toString('base64url')}`;
   return whole.length > LONGEST_LINK ? `${origin}/c/${token}` : whole;
 }
 
 /** The address of a message's pixel. */
 export function pixelUrl(keys: TokenKeys, origin: string, identity: Omit<Identity, 'link'>): string {
-  const bytes = Buffer.alloc(1 + IDENTITY_BYTES);
-  writeIdentity(bytes, keys.current, 'open', { ...identity, link: 0 });
-  const proof = macOf(secretOf(keys, keys.current), IDENTITY_DOMAIN, bytes);
-  return `${origin}/o/${Buffer.concat([bytes.subarray(1), proof]).toString('base64url')}.gif`;
+  const room = macScratch(1 + IDENTITY_BYTES);
+  const secret = writeIdentity(room, keys, 'open', { ...identity, link: 0 });
+  return `${origin}/o/${tokenOf(room, [macIn(secret, IDENTITY_DOMAIN, room, TARGET_AT)])}.gif`;
 }
 
 /** `path` is a request target: whatever a mail gateway hung on to the link, or did to its characters, is tolerated. */
@@ -120,9 +119,13 @@ export function identityOf(bytes: Buffer): Identity {
   };
 }
 
-// One buffer for all proofs: they are made in one synchronous step. Layout: domain, identity, then the destination
-// or, before it is written, the MACs.
-const scratch = Buffer.alloc(1 + IDENTITY_BYTES + LONGEST_DESTINATION_CHARS);
+// Where the parts lie in the room a MAC is made from: domain, identity, then the destination or, before it is written,
+// the MACs of the token.
+const IDENTITY_AT = MESSAGE_AT + 1;
+const TARGET_AT = IDENTITY_AT + IDENTITY_BYTES;
+
+// One room for all proofs: each is made in one synchronous step.
+const scratch = macScratch(1 + IDENTITY_BYTES + LONGEST_DESTINATION_CHARS);
 const macs = Buffer.alloc(2 * MAC_BYTES);
 
 function proveLink(keys: TokenKeys, path: string): ReadLink {
@@ -133,66 +136,63 @@ function proveLink(keys: TokenKeys, path: string): ReadLink {
   if (path.charCodeAt(tokenEnd) === SLASH) {
     const end = alphabetEnd(path, tokenEnd + 1);
     if (end > tokenEnd + 1 && end - tokenEnd <= LONGEST_DESTINATION_CHARS) {
-      const from = 1 + IDENTITY_BYTES;
-      const to = from + scratch.write(path.slice(tokenEnd + 1, end), from, 'base64url');
-      if (macIs(secret, DESTINATION_DOMAIN, to - 1, MAC_BYTES))
-        return { kind: 'good', identity: takenIdentity(), destination: scratch.toString('utf8', from, to) };
+      const to = TARGET_AT + scratch.write(path.slice(tokenEnd + 1, end), TARGET_AT, 'base64url');
+      if (isProven(secret, DESTINATION_DOMAIN, to, MAC_BYTES))
+        return { kind: 'good', identity: takenIdentity(), destination: scratch.toString('utf8', TARGET_AT, to) };
     }
   }
-  if (!macIs(secret, IDENTITY_DOMAIN, IDENTITY_BYTES, 0)) return FORGED;
+  if (!isProven(secret, IDENTITY_DOMAIN, TARGET_AT, 0)) return FORGED;
   return { kind: 'identity', identity: takenIdentity() };
 }
 
 function provePixel(keys: TokenKeys, path: string): Buffer | null {
   if (!path.startsWith('/o/')) return null;
   const secret = takeToken(keys, 'open', path, 3 + PIXEL_CHARS);
-  return secret !== undefined && macIs(secret, IDENTITY_DOMAIN, IDENTITY_BYTES, 0) ? takenIdentity() : null;
+  return secret !== undefined && isProven(secret, IDENTITY_DOMAIN, TARGET_AT, 0) ? takenIdentity() : null;
 }
 
 /** Puts the token in `path[3, end)` into the scratch and returns the key it names, or undefined when it cannot be ours. */
-function takeToken(keys: TokenKeys, kind: TokenKind, path: string, end: number): KeyObject | undefined {
+function takeToken(keys: TokenKeys, kind: TokenKind, path: string, end: number): MacKey | undefined {
   if (path.length < end) return undefined;
   const wanted = IDENTITY_BYTES + (kind === 'open' ? 1 : 2) * MAC_BYTES;
-  if (scratch.write(path.slice(3, end), 1, 'base64url') !== wanted) return undefined;
-  if (scratch[1] !== ((VERSION << 4) | KIND_BITS[kind])) return undefined;
-  scratch.copy(macs, 0, 1 + IDENTITY_BYTES, 1 + wanted);
-  return keys.secrets[scratch[2] ?? 0];
+  if (scratch.write(path.slice(3, end), IDENTITY_AT, 'base64url') !== wanted) return undefined;
+  if (scratch[IDENTITY_AT] !== ((VERSION << 4) | KIND_BITS[kind])) return undefined;
+  scratch.copy(macs, 0, TARGET_AT, IDENTITY_AT + wanted);
+  return keys.secrets[scratch[IDENTITY_AT + 1] ?? 0];
 }
 
 function takenIdentity(): Buffer {
   const identity = Buffer.allocUnsafe(IDENTITY_BYTES);
-  scratch.copy(identity, 0, 1, 1 + IDENTITY_BYTES);
+  scratch.copy(identity, 0, IDENTITY_AT, TARGET_AT);
   return identity;
 }
 
-function macIs(secret: KeyObject, domain: number, length: number, macAt: number): boolean {
-  const mac = macOf(secret, domain, scratch, length);
-  return timingSafeEqual(mac, macs.subarray(macAt, macAt + MAC_BYTES));
+function isProven(secret: MacKey, domain: number, to: number, macAt: number): boolean {
+  scratch[MESSAGE_AT] = domain;
+  return proves(secret, scratch, to - MESSAGE_AT, macs, macAt);
 }
 
-/** `bytes[0]` is overwritten with the domain; `length` bytes after it are covered. */
-function macOf(secret: KeyObject, domain: number, bytes: Buffer, length = bytes.length - 1): Buffer {
-  bytes[0] = domain;
-  return createHmac('sha256', secret)
-    .update(bytes.subarray(0, 1 + length))
-    .digest()
-    .subarray(0, MAC_BYTES);
+function macIn(secret: MacKey, domain: number, room: Buffer, to: number): Buffer {
+  room[MESSAGE_AT] = domain;
+  return Buffer.from(macOf(secret, room, to - MESSAGE_AT), 'latin1');
 }
 
-function writeIdentity(bytes: Buffer, keyId: number, kind: TokenKind, identity: Identity): void {
-  bytes[1] = (VERSION << 4) | KIND_BITS[kind];
-  bytes[2] = keyId;
-  bytes.writeUInt32BE(identity.app, 3);
-  bytes.writeUInt32BE(identity.grant, 7);
+function tokenOf(room: Buffer, proofs: Buffer[]): string {
+  return Buffer.concat([room.subarray(IDENTITY_AT, TARGET_AT), ...proofs]).toString('base64url');
+}
+
+/** Returns the key that signs. */
+function writeIdentity(room: Buffer, keys: TokenKeys, kind: TokenKind, identity: Identity): MacKey {
+  const secret = keys.secrets[keys.current];
+  if (secret === undefined) throw new RangeError(`no token key ${keys.current}`);
   const key = uuidBytes(identity.message);
   if (key.length !== 16) throw new RangeError(`not a message key: ${identity.message}`);
-  key.copy(bytes, 11);
-  bytes.writeUInt16BE(identity.link, 27);
-}
-
-function secretOf(keys: TokenKeys, id: number): KeyObject {
-  const secret = keys.secrets[id];
-  if (secret === undefined) throw new RangeError(`no token key ${id}`);
+  room[IDENTITY_AT] = (VERSION << 4) | KIND_BITS[kind];
+  room[IDENTITY_AT + 1] = keys.current;
+  room.writeUInt32BE(identity.app, IDENTITY_AT + 2);
+  room.writeUInt32BE(identity.grant, IDENTITY_AT + 6);
+  key.copy(room, IDENTITY_AT + 10);
+  room.writeUInt16BE(identity.link, IDENTITY_AT + 26);
   return secret;
 }
 

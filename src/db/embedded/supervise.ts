@@ -10,8 +10,8 @@ export interface Supervisor {
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 5_000;
-/** A server that ran this long has earned a quick restart. */
-const STEADY_MS = 30_000;
+/** A server that ran this long has earned a quick restart: killed again and again it comes back once a second. */
+const STEADY_MS = 1_000;
 /** How long a first start waits for what the last server left to go away. */
 const PATIENCE_MS = 15_000;
 

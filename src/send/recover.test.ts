@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { type Sender, startSender } from '../../test/support/sender.ts';
+import { deleteGrant } from '../grants/grants.ts';
+import { uuidv7 } from '../ids.ts';
+import type { FindOutcome, PracticeCredentials, Provider } from '../providers/provider.ts';
+import { abandon, handOver, messageById, reserve, settle } from '../tracking/messages.ts';
+import { type RecoverDeps, recoverSends, startRecovery } from './recover.ts';
+
+let sender: Sender;
+let asked: string[] = [];
+let sends = 0;
+let outcome: FindOutcome = { kind: 'absent' };
+
+before(async () => {
+  sender = await startSender((deps) => {
+    const practice: Provider<PracticeCredentials> = {
+      send: async () => {
+        sends += 1;
+        return { kind: 'unknown', reason: 'never' };
+      },
+      findSent: async (_account, _credentials, messageId) => {
+        asked.push(messageId);
+        return outcome;
+      },
+    };
+    return { ...deps, providers: { practice } };
+  });
+});
+after(async () => {
+  await sender.close();
+});
+beforeEach(async () => {
+  asked = [];
+  await sender.database.sql`delete from messages`;
+});
+
+const minutes = (count: number) => new Date(Date.now() + count * 60_000);
+const at = (now: Date): RecoverDeps => ({ ...sender.deps, now: () => now });
+
+/** A message as a process leaves it that dies in this state. */
+async function leftIn(state: 'reserved' | 'sending' | 'unknown', grant = sender.grant): Promise<string> {
+  const { sql } = sender.database;
+  const id = uuidv7();
+  await reserve(
+    sql,
+    {
+      app: grant.app,
+      id,
+      grantId: grant.id,
+      label: '',
+      opens: true,
+      links: false,
+      threadReplies: false,
+      messageId: `<${id}@practice.test>`,
+      threadId: 'thr_x',
+      ancestors: [],
+      subject: '',
+      metadata: {},
+    },
+    [],
+  );
+  if (state === 'reserved') return id;
+  assert.ok(await handOver(sql, grant.app, id));
+  if (state === 'unknown') await settle(sql, grant.app, id, { state, error: { kind: 'unknown', reason: 'cut' } });
+  return id;
+}
+
+async function stateOf(id: string): Promise<string | undefined> {
+  return (await messageById(sender.database.sql, sender.grant.app, id))?.state;
+}
+
+describe('recovery', () => {
+  it('leaves sends alone that may still be going on', async () => {
+    const ids = [await leftIn('reserved'), await leftIn('sending'), await leftIn('unknown')];
+    assert.equal(await recoverSends(at(minutes(1))), 0);
+    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['reserved', 'sending', 'unknown']);
+    assert.deepEqual(asked, []);
+  });
+
+  it('gives up what was never handed over', async () => {
+    const id = await leftIn('reserved');
+    assert.equal(await recoverSends(at(minutes(3))), 1);
+    assert.equal(await stateOf(id), 'failed');
+    assert.equal(await handOver(sender.database.sql, sender.grant.app, id), false);
+    assert.deepEqual(asked, []);
+  });
+
+  const endings: [FindOutcome, string][] = [
+    [{ kind: 'found', messageId: '<other@provider.test>', providerMessageId: 'p1' }, 'sent'],
+    [{ kind: 'absent' }, 'failed'],
+    [{ kind: 'unsure' }, 'unknown'],
+    [{ kind: 'unreachable', reason: 'down' }, 'unknown'],
+    [{ kind: 'unauthorised', reason: 'expired' }, 'unknown'],
+  ];
+  for (const state of ['sending', 'unknown'] as const) {
+    for (const [found, expected] of endings) {
+      it(`looks up what was left ${state}: ${found.kind} is ${expected}`, async () => {
+        const id = await leftIn(state);
+        outcome = found;
+        await recoverSends(at(minutes(11)));
+        assert.equal(await stateOf(id), expected);
+        assert.deepEqual(asked, [`<${id}@practice.test>`]);
+      });
+    }
+  }
+
+  it('keeps the ids under which the mail was found', async () => {
+    const id = await leftIn('sending');
+    outcome = { kind: 'found', messageId: '<other@provider.test>', providerMessageId: 'p1' };
+    await recoverSends(at(minutes(3)));
+    const message = await messageById(sender.database.sql, sender.grant.app, id);
+    assert.deepEqual([message?.messageId, message?.providerMessageId], ['<other@provider.test>', 'p1']);
+  });
+
+  it('looks again every ten minutes for a day', async () => {
+    await leftIn('unknown');
+    outcome = { kind: 'unsure' };
+    await recoverSends(at(minutes(9)));
+    assert.equal(asked.length, 0);
+    await recoverSends(at(minutes(11)));
+    assert.equal(asked.length, 1);
+    await sender.database
+      .sql`update messages set created_at = now() - interval '25 hours', state_at = now() - interval '1 hour'`;
+    await recoverSends(at(minutes(0)));
+    assert.equal(asked.length, 1);
+  });
+
+  it('does not fail on a deleted grant', async () => {
+    const { grant } = await sender.application('production');
+    const id = await leftIn('sending', grant);
+    await deleteGrant(sender.database.sql, grant.app, grant.id);
+    await recoverSends(at(minutes(3)));
+    assert.equal((await messageById(sender.database.sql, grant.app, id))?.state, 'unknown');
+  });
+
+  it('never sends, and looks at once when it starts', async () => {
+    const id = await leftIn('sending');
+    outcome = { kind: 'absent' };
+    const recovery = startRecovery(at(minutes(3)));
+    await recovery.close();
+    assert.equal(await stateOf(id), 'failed');
+    assert.equal(sends, 0);
+  });
+});
+
+describe('a message that came to rest', () => {
+  it('stays as it is', async () => {
+    const { sql } = sender.database;
+    const { app } = sender.grant;
+    const id = await leftIn('sending');
+    assert.equal(await settle(sql, app, id, { state: 'sent', messageId: '<a@b>', providerMessageId: null }), true);
+    assert.equal(await settle(sql, app, id, { state: 'failed', error: { kind: 'x', reason: 'y' } }), false);
+    assert.equal(await abandon(sql, app, id, 'late'), false);
+    assert.equal(await stateOf(id), 'sent');
+  });
+});

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { testDatabase } from '../../test/support/postgres.ts';
+import { addMessages, addOwner, makeHit, type Owner, prepareLedger } from '../../test/support/recording.ts';
+import type { Sql } from '../db/pool.ts';
+import { hitBatches } from './hit-batch.ts';
+import { insertLinks } from './links.ts';
+import { firstEventAt, linkUrls, recents } from './recents.ts';
+
+let sql: Sql;
+let drop: () => Promise<void>;
+let owner: Owner;
+
+before(async () => {
+  ({ sql, drop } = await testDatabase(prepareLedger));
+  owner = await addOwner(sql);
+});
+after(() => drop());
+
+test('the newest 50 up to a sequence, oldest first, without uncounted ones or those of the other trigger', async () => {
+  const [message = ''] = await addMessages(sql, owner, 1, 2);
+  const start = Date.now() - 100_000;
+  const at = (index: number): Date => new Date(start + index * 1000);
+  await hitBatches(sql).record(
+    Array.from({ length: 70 }, (_, index) => [
+      makeHit(owner, message, { at: at(index), link: index % 2, ip: `192.0.2.${index}` }),
+      makeHit(owner, message, { at: at(index), link: 0, method: 'HEAD' }),
+      makeHit(owner, message, { at: at(index) }),
+    ]).flat(),
+    Date.now(),
+  );
+  const sequences = async (upTo: number): Promise<number[]> =>
+    (await recents(sql, owner.app, message, 'message.link_clicked', upTo)).map((event) => event.sequence);
+  const range = (from: number, to: number): number[] =>
+    Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  assert.deepEqual(await sequences(69), range(20, 69));
+  assert.deepEqual(await sequences(50), range(1, 50));
+  assert.deepEqual(await sequences(49), range(0, 49));
+  assert.deepEqual(await sequences(0), [0]);
+  const [first, second] = await recents(sql, owner.app, message, 'message.link_clicked', 1);
+  assert.equal(first?.linkIndex, 0);
+  assert.deepEqual(second, {
+    sequence: 1,
+    linkIndex: 1,
+    happenedAt: at(1),
+    ip: '192.0.2.1',
+    userAgent: makeHit(owner, message).userAgent,
+    class: 'unknown',
+    reasons: [],
+  });
+  assert.equal((await recents(sql, owner.app, message, 'message.opened', 0))[0]?.linkIndex, null);
+  assert.deepEqual(await firstEventAt(sql, owner.app, message, 'message.link_clicked'), at(0));
+  assert.equal(await firstEventAt(sql, owner.app, message, 'thread.replied'), null);
+});
+
+test('addresses come as written, by link index', async () => {
+  const [message = ''] = await addMessages(sql, owner, 1, 2);
+  await sql.begin((tx) =>
+    insertLinks(tx, owner.app, message, [
+      { index: 1, url: 'mailto:help@shop.test' },
+      { index: 0, url: 'https://shop.test' },
+    ]),
+  );
+  assert.deepEqual(await linkUrls(sql, owner.app, message), ['https://shop.test', 'mailto:help@shop.test']);
+  assert.deepEqual(await linkUrls(sql, owner.app + 1, message), []);
+});
+
+test('recents are read through the index', async () => {
+  const messages = await addMessages(sql, owner, 200, 0);
+  const batches = hitBatches(sql);
+  for (let round = 0; round < 10; round++) {
+    await batches.record(
+      messages.map((message) => makeHit(owner, message)),
+      Date.now(),
+    );
+  }
+  await sql`analyze events`;
+  // The statement as the driver sends it, from the log of a connection that asks for its plan.
+  const plans: string[] = [];
+  const explaining = new Proxy(sql, {
+    apply(target, self, [strings, ...values]: [TemplateStringsArray, ...unknown[]]) {
+      const explained = Object.assign([`explain ${strings[0] ?? ''}`, ...strings.slice(1)], { raw: strings.raw });
+      const query = Reflect.apply(target, self, [explained, ...values]);
+      return query.then((rows: { 'QUERY PLAN': string }[]) => {
+        plans.push(...rows.map((row) => row['QUERY PLAN']));
+        return [];
+      });
+    },
+  });
+  await recents(explaining, owner.app, messages[0] ?? '', 'message.opened', 9);
+  // A partition known to be empty costs nothing either way.
+  const plan = plans.filter((line) => !line.includes('cost=0.00..0.00')).join('\n');
+  assert.match(plan, /Index Scan/);
+  assert.doesNotMatch(plan, /Seq Scan|Bitmap/, plan);
+  assert.match(plan, /trigger.*sequence/, plan);
+});
