@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { checkKeyring } from '../db/keyring-check.ts';
 import type { Sql } from '../db/pool.ts';
@@ -22,7 +20,7 @@ import {
   settingsToWire,
 } from '../grants/settings.ts';
 import { makeVault, type Vault } from '../grants/vault.ts';
-import { parseKeyring } from '../keyring.ts';
+import { loadKeyring } from '../secrets.ts';
 import { type Command, count, Refused, UsageError } from './command.ts';
 import { facts, table } from './table.ts';
 
@@ -148,15 +146,7 @@ function settingsOf(pairs: readonly string[]): SettingsPatch {
 
 /** The vault of the service; proven against the database before anything is sealed with it. */
 async function openVault(config: Config, sql: Sql): Promise<Vault> {
-  const file = join(config.dataDir, 'secret');
-  const secret = config.secret ?? (await readFile(file, 'utf8').catch(nullIfMissing));
-  if (secret === null) throw new Refused(`There is no secret in ${file}: start Telltale once first (npm start).`);
-  const ring = parseKeyring(secret);
+  const ring = await loadKeyring(config);
   await checkKeyring(sql, ring);
   return makeVault(ring);
-}
-
-function nullIfMissing(error: NodeJS.ErrnoException): null {
-  if (error.code === 'ENOENT') return null;
-  throw error;
 }

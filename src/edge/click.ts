@@ -1,10 +1,9 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { readLink } from '../tracking/token.ts';
+import type { Answer, Reply, TrackedRequest } from './answer.ts';
 import { type Destination, destinationOf } from './destination.ts';
 import {
   blockedPage,
   methodPage,
-  type Page,
   programPage,
   redirectPage,
   stoppedPage,
@@ -14,65 +13,62 @@ import {
 } from './pages.ts';
 import type { EdgeParts } from './parts.ts';
 import { stopFor } from './stops.ts';
-import { readVisitor, type Visitor } from './visitor.ts';
+import { readVisitor } from './visitor.ts';
+
+const METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Verifies, notes, redirects. Without a database too, except for links that came damaged or without destination. */
-export function answerClick(parts: EdgeParts, req: IncomingMessage, res: ServerResponse): void {
-  const { method } = req;
-  if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') {
-    parts.sendPage(res, methodPage());
+export function answerClick(parts: EdgeParts, request: TrackedRequest, reply: Reply): void {
+  if (!METHODS.has(request.method)) {
+    reply(methodPage());
     return;
   }
-  const link = readLink(parts.keys, req.url ?? '');
+  const link = readLink(parts.keys, request.target);
   if (link.kind === 'forged') {
     parts.counters.forgedClick++;
-    parts.sendPage(res, unknownLinkPage());
-    return;
-  }
-  // The address of the peer is gone once its socket is: it is read now, not after the look-up.
-  const visitor = readVisitor(method, req.rawHeaders, req.socket.remoteAddress ?? '', parts.trustedProxies);
-  if (link.kind === 'good') follow(parts, res, visitor, link.identity, link.destination);
-  else void followRow(parts, res, visitor, link.identity);
+    reply(unknownLinkPage());
+  } else if (link.kind === 'good') follow(parts, request, reply, link.identity, link.destination);
+  else void followRow(parts, request, reply, link.identity);
 }
 
 /** The identity is proven, so its row may be asked; a reader is never sent to what no MAC covers. */
-async function followRow(parts: EdgeParts, res: ServerResponse, visitor: Visitor, identity: Buffer): Promise<void> {
+async function followRow(parts: EdgeParts, request: TrackedRequest, reply: Reply, identity: Buffer): Promise<void> {
   parts.counters.lookups++;
   const row = await parts.lookUp(identity);
   if (row.kind === 'found') {
-    follow(parts, res, visitor, identity, row.destination);
+    follow(parts, request, reply, identity, row.destination);
     return;
   }
   if (row.kind === 'unavailable') parts.counters.lookupsFailed++;
-  if (stopFor(parts.stops, identity) === 'stop') {
+  const stop = stopFor(parts.stops, identity);
+  if (stop === 'stop' || stop === 'blocked') {
     parts.counters.stopped++;
-    parts.sendPage(res, stoppedPage(null));
-  } else parts.sendPage(res, row.kind === 'missing' ? unknownLinkPage() : tryAgainPage());
+    reply(stop === 'stop' ? stoppedPage(null) : blockedPage());
+  } else reply(row.kind === 'missing' ? unknownLinkPage() : tryAgainPage());
 }
 
-function follow(parts: EdgeParts, res: ServerResponse, visitor: Visitor, identity: Buffer, written: string): void {
-  const { spool, stops, counters } = parts;
+function follow(parts: EdgeParts, request: TrackedRequest, reply: Reply, identity: Buffer, written: string): void {
+  const { spool, stops, counters, trustedProxies } = parts;
   const destination = destinationOf(written);
   if (destination === null) {
-    parts.sendPage(res, unusableLinkPage(written));
+    reply(unusableLinkPage(written));
     return;
   }
+  const { navigates, ...visitor } = readVisitor(request, trustedProxies);
   const stop = stopFor(stops, identity);
   const blocked = stop === 'blocked' || (destination.host !== '' && stops.host(destination.host));
   if (blocked || stop !== null) {
     counters.stopped++;
-    const answer = blocked ? blockedPage() : stop === 'stop' ? stoppedPage(destination) : onward(destination, visitor);
-    parts.sendPage(res, answer);
+    reply(blocked ? blockedPage() : stop === 'stop' ? stoppedPage(destination) : onward(destination, navigates));
     return;
   }
-  const { method, prefetch, acceptLanguage, secFetchMode, ip, userAgent } = visitor;
-  spool.append({ identity, method, prefetch, acceptLanguage, secFetchMode, ip, userAgent }, (outcome) => {
+  spool.append({ identity, ...visitor }, (outcome) => {
     counters.click++;
     if (outcome !== 'durable') counters.unrecorded[outcome]++;
-    parts.sendPage(res, onward(destination, visitor));
+    reply(onward(destination, navigates));
   });
 }
 
-function onward({ location, written, opensProgram }: Destination, visitor: Visitor): Page {
-  return opensProgram && visitor.navigates ? programPage(location, written) : redirectPage(location);
+function onward({ location, written, opensProgram }: Destination, navigates: boolean): Answer {
+  return opensProgram && navigates ? programPage(location, written) : redirectPage(location);
 }

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
-
-/** Everything a page or redirect needs besides its status and body. Flat: name, value, name, value. */
-export type Headers = string[];
+import type { Answer } from './answer.ts';
 
 const STYLE = 'body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem}';
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 
-const COMMON: Headers = [
+const COMMON = [
   'Content-Type',
   'text/html; charset=utf-8',
   'Cache-Control',
@@ -21,52 +19,46 @@ const COMMON: Headers = [
   `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
 ];
 
-export interface Page {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: string;
-}
-
 /** 302 with the address as a link in its body, for clients that do not follow. */
-export function redirectPage(location: string): Page {
+export function redirectPage(location: string): Answer {
   return page(302, 'Redirecting', `<p>${anchor(location)}</p>`, ['Location', location]);
 }
 
 /** For mailto: and tel: in a tab: a 302 would leave it empty. */
-export function programPage(location: string, written: string): Page {
+export function programPage(location: string, written: string): Answer {
   const body = `<p>If nothing opens, use this link: ${anchor(location, written)}</p>`;
   return page(200, 'Opening your program', body, ['Refresh', `0; url=${location}`]);
 }
 
 /** The sender's account was deleted. The reader still gets to see where the link led; null: nobody knows any more. */
-export function stoppedPage(link: { location: string; written: string } | null): Page {
+export function stoppedPage(link: { location: string; written: string } | null): Answer {
   const rest = link === null ? '' : ` It led to:</p><p>${anchor(link.location, link.written)}`;
   return page(410, 'This link is no longer active', `<p>Its sender has stopped using this service.${rest}</p>`);
 }
 
-export function blockedPage(): Page {
+export function blockedPage(): Answer {
   return page(410, 'This link has been blocked', '<p>It was reported as harmful.</p>');
 }
 
-export function unknownLinkPage(): Page {
+export function unknownLinkPage(): Answer {
   return page(404, 'This link does not work', '<p>It may have been cut or changed on its way to you.</p>');
 }
 
 /** The address cannot be a Location; it is shown as text. */
-export function unusableLinkPage(written: string): Page {
+export function unusableLinkPage(written: string): Answer {
   return page(404, 'This link cannot be followed', `<p>Its address is: ${escapeHtml(written)}</p>`);
 }
 
-export function tryAgainPage(): Page {
+export function tryAgainPage(): Answer {
   const body = '<p>Where it leads could not be looked up just now. Please try again in a moment.</p>';
   return page(503, 'This link cannot be followed right now', body, ['Retry-After', '5']);
 }
 
-export function methodPage(): Page {
+export function methodPage(): Answer {
   return page(405, 'Method not allowed', '<p>A link can only be opened.</p>', ['Allow', 'GET, HEAD, OPTIONS']);
 }
 
-export function notFoundPage(): Page {
+export function notFoundPage(): Answer {
   return page(404, 'Not found', '<p>There is nothing at this address.</p>');
 }
 
@@ -74,14 +66,15 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-function page(status: number, title: string, body: string, headers: Headers = []): Page {
+function page(status: number, title: string, body: string, headers: string[] = []): Answer {
   const html = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${title}</title><style>${STYLE}</style>
 <h1>${title}</h1>
 ${body}
 `;
-  return { status, headers: [...COMMON, ...headers, 'Content-Length', String(Buffer.byteLength(html))], body: html };
+  const length = ['Content-Length', String(Buffer.byteLength(html))];
+  return { status, headers: [...COMMON, ...headers, ...length], body: html, encoding: 'utf8' };
 }
 
 function anchor(location: string, shown = location): string {

@@ -1,10 +1,8 @@
-import type { ServerResponse } from 'node:http';
 import type { Ranges } from '../addresses.ts';
 import type { Spool } from '../tracking/spool.ts';
 import type { TokenKeys } from '../tracking/token.ts';
 import type { EdgeCounters } from './counters.ts';
 import type { LookedUp } from './lookup.ts';
-import type { Page } from './pages.ts';
 import type { StopList } from './stops.ts';
 
 /** What the answers to links and pixels share. */
@@ -15,6 +13,4 @@ export interface EdgeParts {
   trustedProxies: Ranges;
   counters: EdgeCounters;
   lookUp(identity: Buffer): Promise<LookedUp>;
-  sendPage(res: ServerResponse, page: Page): void;
-  sendPixel(res: ServerResponse): void;
 }

@@ -2,13 +2,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Ranges } from '../addresses.ts';
 import type { Spool } from '../tracking/spool.ts';
 import type { TokenKeys } from '../tracking/token.ts';
+import type { Answer, Reply, TrackedRequest } from './answer.ts';
 import { answerClick } from './click.ts';
 import type { EdgeCounters } from './counters.ts';
+import { openLane } from './lane.ts';
 import { boundedLookUp, type LookUpLink } from './lookup.ts';
 import { answerOpen } from './open.ts';
 import { notFoundPage } from './pages.ts';
 import type { EdgeParts } from './parts.ts';
-import { PIXEL, PIXEL_HEADERS } from './pixel.ts';
 import type { StopList } from './stops.ts';
 
 export interface EdgeDeps {
@@ -45,45 +46,37 @@ const CLOSE = ['Connection', 'close'];
 /** The front door: answers tracked links and pixels itself and hands everything else on. */
 export function createEdge(deps: EdgeDeps): Edge {
   let closing = false;
-  const trackingOnlyHost = deps.trackingOnlyHost?.toLowerCase() ?? null;
-  const { keys, spool, stops, trustedProxies, counters, fallback } = deps;
-  const parts: EdgeParts = {
-    keys,
-    spool,
-    stops,
-    trustedProxies,
-    counters,
-    lookUp: boundedLookUp(deps.lookUpLink),
-    sendPage(res, { status, headers, body }) {
-      res.writeHead(status, closing ? [...headers, ...CLOSE] : headers);
-      res.end(body);
-    },
-    sendPixel(res) {
-      res.writeHead(200, closing ? [...PIXEL_HEADERS, ...CLOSE] : PIXEL_HEADERS);
-      res.end(PIXEL, 'latin1');
-    },
+  const { lookUpLink, trackingOnlyHost, fallback, ...shared } = deps;
+  const onlyTracking = trackingOnlyHost?.toLowerCase();
+  const parts: EdgeParts = { ...shared, lookUp: boundedLookUp(lookUpLink) };
+
+  /** False: the request is for neither a link nor a pixel. */
+  const handle = (request: TrackedRequest, reply: Reply): boolean => {
+    const door = doorOf(request.target);
+    if (door === 'o') answerOpen(parts, request, reply);
+    else if (door === 'c') answerClick(parts, request, reply);
+    return door !== undefined;
+  };
+  const send = (res: ServerResponse, { status, headers, body, encoding }: Answer): void => {
+    res.writeHead(status, closing ? [...headers, ...CLOSE] : headers);
+    res.end(body, encoding);
   };
 
   const server = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS },
     (req, res) => {
-      switch (doorOf(req.url ?? '')) {
-        case 'o':
-          answerOpen(parts, req, res);
-          return;
-        case 'c':
-          answerClick(parts, req, res);
-          return;
-        default:
-          if (trackingOnlyHost !== null && req.headers.host?.toLowerCase() === trackingOnlyHost) {
-            parts.sendPage(res, notFoundPage());
-            return;
-          }
-          if (closing) res.setHeader('Connection', 'close');
-          fallback(req, res);
+      const { method = '', url: target = '', rawHeaders } = req;
+      const request = { method, target, rawHeaders, peer: req.socket.remoteAddress ?? '' };
+      if (handle(request, (answer) => send(res, answer))) return;
+      if (onlyTracking !== undefined && req.headers.host?.toLowerCase() === onlyTracking) {
+        send(res, notFoundPage());
+        return;
       }
+      if (closing) res.setHeader('Connection', 'close');
+      fallback(req, res);
     },
   );
+  const lane = openLane({ server, handle, keepAliveMs: KEEP_ALIVE_MS, firstByteMs: HEADERS_MS });
 
   return {
     server,
@@ -98,6 +91,7 @@ export function createEdge(deps: EdgeDeps): Edge {
       }),
     async close() {
       closing = true;
+      lane.close();
       const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
       const force = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
       await new Promise((resolve) => server.close(resolve));
@@ -110,8 +104,8 @@ export function createEdge(deps: EdgeDeps): Edge {
 /** Absolute forms, doubled slashes and escaped slashes come from proxies and mail gateways. */
 const MANGLED = /^(?:https?:\/\/[^/]*)?\/+([co])(?:\/|%2f)/i;
 
-function doorOf(url: string): string | undefined {
-  if (url.startsWith('/o/')) return 'o';
-  if (url.startsWith('/c/')) return 'c';
-  return MANGLED.exec(url)?.[1];
+function doorOf(target: string): string | undefined {
+  if (target.startsWith('/o/')) return 'o';
+  if (target.startsWith('/c/')) return 'c';
+  return MANGLED.exec(target)?.[1];
 }

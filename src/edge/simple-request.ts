@@ -1,21 +1,15 @@
-/** A request for a link or pixel in the form nearly every mail program, proxy and balancer sends it. */
-export interface SimpleRequest {
-  readonly target: string;
-  /** As in node:http: name, value, name, value. */
-  readonly rawHeaders: string[];
-}
+import type { TrackedRequest } from './answer.ts';
 
 const LONGEST = 4096;
 
 /** One whole GET of HTTP/1.1 below /o/ or /c/: no body, no folded lines, no stray control characters, nothing after it. */
-const WHOLE =
-  /^GET (\/[oc]\/[\x21-\x7e]+) HTTP\/1\.1\r\n((?:[!#$%&'*+.^`|~\w-]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n$/;
+const WHOLE = /^GET (\/[oc]\/[\x21-\x7e]+) HTTP\/1\.1\r\n((?:[!#$%&'*+.^`|~\w-]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n$/;
 
 /**
  * Reads a chunk that is exactly one such request. Null for everything else, be it merely unusual: a part of a request,
  * another method, version or header with a meaning for the connection. node:http decides about those.
  */
-export function readSimpleRequest(chunk: Buffer): SimpleRequest | null {
+export function readSimpleRequest(chunk: Buffer, peer: string): TrackedRequest | null {
   if (chunk.length > LONGEST || chunk[0] !== 0x47 || chunk[chunk.length - 1] !== 0x0a) return null;
   const [, target, lines] = WHOLE.exec(chunk.toString('latin1')) ?? [];
   if (target === undefined || lines === undefined) return null;
@@ -31,7 +25,7 @@ export function readSimpleRequest(chunk: Buffer): SimpleRequest | null {
     rawHeaders.push(name, value);
     at = end + 2;
   }
-  return hosts === 1 ? { target, rawHeaders } : null;
+  return hosts === 1 ? { method: 'GET', target, rawHeaders, peer } : null;
 }
 
 function concernsConnection(name: string, value: string): boolean {

@@ -1,5 +1,6 @@
 import { clientAddress, type Ranges } from '../addresses.ts';
 import type { NewHit } from '../tracking/hit.ts';
+import type { TrackedRequest } from './answer.ts';
 
 /** What a request says about who made it. */
 export interface Visitor extends Omit<NewHit, 'identity'> {
@@ -10,7 +11,7 @@ export interface Visitor extends Omit<NewHit, 'identity'> {
 const AHEAD = /prefetch|preview|prerender/i;
 
 /** Reads the few headers that matter in one pass; `req.headers` would build an object of all of them. */
-export function readVisitor(method: string, rawHeaders: string[], peer: string, trusted: Ranges): Visitor {
+export function readVisitor({ method, rawHeaders, peer }: TrackedRequest, trusted: Ranges): Visitor {
   let userAgent = '';
   let forwardedFor = '';
   let fetchMode = '';

@@ -4,7 +4,7 @@ import { firstApplication } from '../grants/applications.ts';
 import { createPracticeGrant, findGrant, type Grant, PRACTICE_ADDRESS } from '../grants/grants.ts';
 import { ensureSettingKey } from '../grants/keys.ts';
 import type { Vault } from '../grants/vault.ts';
-import { loadApiKey } from './secrets.ts';
+import { loadApiKey } from '../secrets.ts';
 
 export interface FirstApplication {
   readonly apiKey: string;

@@ -7,11 +7,11 @@ import { StartError } from '../errors.ts';
 import type { Keyring } from '../keyring.ts';
 import type { Log } from '../log.ts';
 import { type Metrics, makeMetrics } from '../metrics.ts';
+import { loadKeyring } from '../secrets.ts';
 import { openSpool, type Spool } from '../tracking/spool.ts';
 import { type TokenKeys, tokenKeys } from '../tracking/token.ts';
 import { type Front, makeFront } from './front.ts';
 import type { Releasers } from './releasers.ts';
-import { loadKeyring } from './secrets.ts';
 import { loadStopList, type StopList } from './stop-list.ts';
 
 export interface Doors {

@@ -77,7 +77,7 @@ export async function send(deps: SendDeps, grant: Grant, mail: Outgoing): Promis
       ms: Math.round(performance.now() - started),
       ...(outcome.kind !== 'sent' && { reason: outcome.reason }),
     },
-    'message.sent',
+    outcome.kind === 'sent' ? 'message.sent' : 'message.not_sent',
   );
   if (outcome.kind !== 'sent') throw failureRefusal(outcome);
   return { id, threadId, date, from, tracking, raw, warnings: [...warnings, ...refusedWarnings(outcome.refused)] };

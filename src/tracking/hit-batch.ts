@@ -6,6 +6,7 @@ import { type Occurrence, type Recorded, record } from './events.ts';
 import type { Hit } from './hit.ts';
 import { type SetAside, setAside } from './quarantine.ts';
 import { settle } from './settle.ts';
+import { transaction } from './transaction.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -49,11 +50,11 @@ export function hitBatches(sql: Sql): HitBatches {
         else occurrences.push(occurrence);
       }
       await ensure(new Set(occurrences.map(({ id }) => uuidTime(id))));
-      return sql.begin('isolation level read committed', async (tx) => {
+      return transaction(sql, async (tx) => {
         // A node that vanishes with its host must not hold its counters' locks until TCP gives up. And a plan made while
         // a partition was empty must not read the whole of it later.
         const guard = tx`
-          select set_config('idle_in_transaction_session_timeout', '15s', true), set_config('enable_seqscan', 'off', true)`;
+          select set_config('idle_in_transaction_session_timeout', '15s', true), set_config('enable_seqscan', 'off', true)`.execute();
         const [, recorded] = await Promise.all([guard, record(tx, occurrences)]);
         for (const { occurrence, reason } of recorded.refused) refused.push({ hit: occurrence.hit, reason });
         await setAside(tx, refused);

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Config } from '../config.ts';
-import { StartError } from '../errors.ts';
-import { generateSecret, type Keyring, KeyringProblem, parseKeyring } from '../keyring.ts';
+import type { Config } from './config.ts';
+import { StartError } from './errors.ts';
+import { generateSecret, type Keyring, KeyringProblem, parseKeyring } from './keyring.ts';
 
 /**
  * The keyring: the setting, else `<data>/secret`, which is made when it is missing. Made only with the embedded
