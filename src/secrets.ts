@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { access, link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { StartError } from './errors.ts';
@@ -12,6 +12,12 @@ import { generateSecret, type Keyring, KeyringProblem, parseKeyring } from './ke
 export async function loadKeyring(config: Config): Promise<Keyring> {
   if (config.secret !== null) return parseKeyring(config.secret);
   const file = join(config.dataDir, 'secret');
+  // Made before the database is: where only the latter is there, a new secret would verify none of its links.
+  if (!(await exists(file)) && (await exists(join(config.dataDir, 'postgres')))) {
+    throw new StartError([
+      `${file}: is missing, but the database beside it was used with one. Put it back from a backup, or set TELLTALE_SECRET to what it held.`,
+    ]);
+  }
   try {
     return parseKeyring(await readOrMake(file, generateSecret));
   } catch (error) {
@@ -46,6 +52,13 @@ async function readOrMake(file: string, make: () => string): Promise<string> {
   });
   await rm(draft);
   return (await readFile(file, 'utf8')).trim();
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function nullIfMissing(error: NodeJS.ErrnoException): null {

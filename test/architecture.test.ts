@@ -135,7 +135,8 @@ describe('the house', () => {
 
   it('reads the environment in config.ts alone (launch.ts only hands PATH on)', () => {
     const wrong = program.filter(
-      ({ file, text }) => text.includes('process.env') && !['config.ts', 'main.ts', 'cli.ts', 'db/embedded/launch.ts'].includes(file),
+      ({ file, text }) =>
+        text.includes('process.env') && !['config.ts', 'main.ts', 'cli.ts', 'db/embedded/launch.ts'].includes(file),
     );
     assert.deepEqual(
       wrong.map(({ file }) => file),

@@ -92,7 +92,7 @@ describe('the telltale command', () => {
     assert.equal(code, 1);
     assert.match(err, /key 1 is not the one this database was used with/);
     const { err: missing } = await telltaleWith({ TELLTALE_DATA_DIR: dataDir }, ['app', 'create', 'Wrong']);
-    assert.match(missing, /start Telltale once first/);
+    assert.match(missing, /secret: is missing, but the database beside it/);
   });
 
   it('lists and upgrades applications', async () => {

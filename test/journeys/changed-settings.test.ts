@@ -95,6 +95,22 @@ describe('changed settings', () => {
     }
   });
 
+  it('a lost data/secret is told, and no other is made in its place', async () => {
+    await service?.stop();
+    service = null;
+    const folder = await mkdtemp(join(tmpdir(), 'telltale-settings-'));
+    try {
+      await (await startService({ dataDir: folder })).stop();
+      await rm(join(folder, 'secret'));
+      const refused = await startService({ dataDir: folder, wait: false });
+      assert.equal(await refused.exited, 1);
+      assert.match(refused.errors(), /secret: is missing, but the database beside it/);
+      await assert.rejects(readFile(join(folder, 'secret')), { code: 'ENOENT' });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
   it('several wrong settings are reported together, and nothing is started', async () => {
     const refused = await startService({
       wait: false,

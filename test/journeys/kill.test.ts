@@ -75,10 +75,14 @@ it('SIGKILL of every process, ten times each, loses no answered hit and counts n
 
 /** Also one killed process of it makes the whole server start anew. */
 async function anotherPostmaster(service: Service, before: number): Promise<void> {
-  await eventually('the database comes back', async () => {
-    const pid = await postmaster(service).catch(() => before);
-    return pid !== before && (await service.api('GET', '/v3/applications')).status === 200 ? true : undefined;
-  });
+  await eventually(
+    'the database comes back',
+    async () => {
+      const pid = await postmaster(service).catch(() => before);
+      return pid !== before && (await service.api('GET', '/v3/applications')).status === 200 ? true : undefined;
+    },
+    60_000,
+  );
 }
 
 async function postmaster(service: Service): Promise<number> {
