@@ -1,10 +1,9 @@
 // How close the durable hit path (verified, spooled, on the disk, answered) comes to a bare node:http server that only
 // sends the GIF. Both run as child processes on loopback; rounds are interleaved and a ratio is the median of its
 // rounds', because a shared machine moves more than the contenders differ.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { closedLoop, fixedRate, type Load } from './load/generator.ts';
@@ -22,26 +21,12 @@ interface Contender {
 }
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const pinned = pinSelf();
 
 async function start(name: string, ...args: string[]): Promise<Contender> {
   const script = join(here, 'load', `${name}-server.js`);
-  const command = pinned ? ['taskset', '-c', '0', process.execPath] : [process.execPath];
-  const [program = '', ...rest] = [...command, script, ...args];
-  const child = spawn(program, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const [{ port }] = await once(child, 'message');
   return { child, port };
-}
-
-/** The load on one core, the servers (and their disk threads) on the other: neither starves the other. */
-function pinSelf(): boolean {
-  if (availableParallelism() < 2) return false;
-  try {
-    execFileSync('taskset', ['-a', '-pc', '1', String(process.pid)], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function cpuOf({ child }: Contender): Promise<number> {

@@ -52,7 +52,7 @@ export async function fixedRate(
         if (client === undefined) break;
         send(client, started + (planned++ * 1000) / perSecond);
       }
-      if (planned < total) setImmediate(pump);
+      if (planned < total) setTimeout(pump, 1);
     };
     pump();
     return (client) => {

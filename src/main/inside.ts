@@ -62,7 +62,7 @@ export async function startInside(deps: {
     vault,
     keys,
     log,
-    providers: makeProviders({ practice: practiceStore({ sql: api, vault }) }),
+    providers: makeProviders({ practice: config.practice ? practiceStore({ sql: api, vault }) : null }),
     trackingUrl: config.trackingUrl,
     loopback: config.loopback,
   };

@@ -31,5 +31,12 @@ export function practiceProvider(store: PracticeStore): Provider<PracticeCredent
   };
 }
 
+/** For an installation without a practice mailbox: its grants are still there, and nothing may seem to be sent from them. */
+export const practiceSwitchedOff: Provider<PracticeCredentials> = {
+  send: async () => ({ kind: 'failed', reason: OFF }),
+  findSent: async () => ({ kind: 'unreachable', reason: OFF }),
+};
+
+const OFF = 'the practice mailbox is switched off (TELLTALE_PRACTICE)';
 const TOO_LATE = 'the time for this call was over';
 const CLOSED = 'the practice mailbox does not open for these credentials';

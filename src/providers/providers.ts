@@ -1,11 +1,14 @@
-import { type PracticeStore, practiceProvider } from './practice.ts';
+import { type PracticeStore, practiceProvider, practiceSwitchedOff } from './practice.ts';
 import type { Providers } from './provider.ts';
 
 export interface ProviderDeps {
-  readonly practice: PracticeStore;
+  /** Null where the practice mailbox is switched off. */
+  readonly practice: PracticeStore | null;
 }
 
 /** Every provider there is. */
 export function makeProviders(deps: ProviderDeps): Providers {
-  return { practice: practiceProvider(deps.practice) } satisfies Providers;
+  return {
+    practice: deps.practice === null ? practiceSwitchedOff : practiceProvider(deps.practice),
+  } satisfies Providers;
 }

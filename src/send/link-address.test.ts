@@ -94,7 +94,7 @@ describe('left as written', () => {
     '{{scheme}}://x.example',
     'https://{{host}}/a',
     'https://a.{{domain}}/a',
-    'https://${host}/a',
+    'https://\u0024{host}/a',
     'https://*|HOST|*/a',
     'https://%%host%%/a',
     'https://[[host]]/a',
@@ -172,7 +172,7 @@ describe('how parameters are read', () => {
 });
 
 test('the short cut for plain addresses agrees with the URL parser', () => {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
   const random = seededRandom(seed);
   const parts = [
     'a',

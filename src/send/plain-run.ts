@@ -6,7 +6,7 @@ const ATTRIBUTE = `${SPACE}+[^\\t\\n\\f\\r "'<>/=]+="[^"]*"`;
  * them: end tags without attributes and start tags whose attributes are all `name="value"`. It returns `at` when the
  * first tag is another; whatever it does not skip is for the exact rules. `meaningful` are names in lower case.
  *
- * This halves the time of the scan, as most of a mail is such runs. Linear: no part can match in two ways. The bounds
+ * Most of a mail is such runs; this takes a third off the time of a scan. Linear: no part can match in two ways. The bounds
  * keep the matcher's stack small.
  */
 export function plainRunSkipper(meaningful: readonly string[]): (html: string, at: number) => number {

@@ -63,6 +63,7 @@ const WHOLE: readonly (readonly [name: string, html: string])[] = [
   ['many attributes', `<p${' a="b"'.repeat(SIZE / 6)}`],
   ['many attributes of a link', `<a${' a=b'.repeat(SIZE / 4)} href=https://x.example>`],
   ['opened, then closed wrongly', '<svg>'.repeat(SIZE / 10) + '</math>'.repeat(SIZE / 14)],
+  ['ends without a start', '<svg><title>'.repeat(SIZE / 20) + '</math>'.repeat(SIZE / 14)],
   ['templates, then wrong ends', '<template>'.repeat(SIZE / 20) + '</svg></template>'.repeat(SIZE / 40)],
   ['a long tag name', `<${'a'.repeat(SIZE)}`],
   ['hyphens in a comment', `<!--${'-'.repeat(SIZE)}`],

@@ -132,6 +132,7 @@ describe('conditional comments', () => {
   const plain: readonly string[] = [
     '<!-- [if mso]>y<![endif]-->',
     '<!--[if mso>y-->',
+    '<!--[iffy]>y-->',
     '<!--[mso]>y-->',
     '<!--if mso]>y-->',
   ];
@@ -289,6 +290,10 @@ describe('large mails', () => {
   test('the pixel goes behind the body tag, where Gmail does not cut it off', () => {
     const html = `<html><body class="a">${filler}</body></html>`;
     assert.equal(rewritten(html).html, html.replace('<body class="a">', `<body class="a">${PIXEL}`));
+  });
+  test('behind the first of several body tags', () => {
+    const html = `<body>${filler}<body></body>`;
+    assert.ok(rewritten(html).html.startsWith(`<body>${PIXEL}`));
   });
   test('bytes count, not characters', () => {
     const html = `<body>${'ü'.repeat(60_000)}</body>`;

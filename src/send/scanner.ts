@@ -140,11 +140,7 @@ function endTag(walk: Walk, at: number): number {
   while (nameEnd < html.length && !endsName(html.charCodeAt(nameEnd))) nameEnd++;
   const end = readTagTail(html, nameEnd, '', walk.tail);
   if (end === -1) return -1;
-  if (nesting.open.length > 0) {
-    const name = html.slice(at + 2, nameEnd).toLowerCase();
-    if (nesting.content !== 'html' && (name === 'p' || name === 'br')) leaveForeign(nesting);
-    else leave(nesting, name);
-  }
+  if (nesting.open.length > 0) leave(nesting, html.slice(at + 2, nameEnd).toLowerCase());
   if (nameEnd - at === 6 && nesting.templates === 0) {
     if (matchesName(html, at + 2, 'body')) walk.sees.bodyEnd(at);
     else if (matchesName(html, at + 2, 'html')) walk.sees.htmlEnd(at);

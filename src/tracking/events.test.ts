@@ -259,7 +259,7 @@ test('four nodes record overlapping hits at once: exact, without gaps, without a
         if (code === '40P01') totals.deadlocks++;
       }
     }
-    await own.end();
+    await own.end({ timeout: 1 });
   };
   await Promise.all([0, 1, 2, 3].map(node));
 

@@ -71,7 +71,6 @@ const KEEP_MS = 10 * 60_000;
 const ADOPT_EVERY_MS = 30_000;
 const TIDY_EVERY_MS = 1_000;
 const CLOSE_WITHIN_MS = 5_000;
-const CLICK = 2;
 
 /**
  * Opens the spool of this process in a slot of its own below `<dataDir>/spool` and adopts those left by processes that
@@ -86,6 +85,7 @@ export async function openSpool(deps: SpoolDeps): Promise<Spool> {
   const wakes: (() => void)[] = [];
   let slot: Slot | null = null;
   let made = 0;
+  let shedding = false;
 
   const wakeAll = (): void => {
     for (const wake of wakes) wake();
@@ -144,9 +144,15 @@ export async function openSpool(deps: SpoolDeps): Promise<Spool> {
 
   return {
     append(hit, settle) {
-      const isClick = ((hit.identity[0] ?? 0) & 15) === CLICK;
-      if (journals.pendingBytes >= (isClick ? limitBytes : limitBytes * OPENS_UP_TO)) settle('shed');
-      else writer.append(hit, settle);
+      const bytes = journals.pendingBytes;
+      if (bytes < limitBytes * OPENS_UP_TO) shedding = false;
+      else if (!isClick(hit) || bytes >= limitBytes) {
+        if (!shedding) log.warn({ bytes, limitBytes }, 'spool.shedding');
+        shedding = true;
+        settle('shed');
+        return;
+      }
+      writer.append(hit, settle);
     },
     reader: {
       read: (max) => journals.read(max),
@@ -170,4 +176,9 @@ export async function openSpool(deps: SpoolDeps): Promise<Spool> {
       await slot?.release();
     },
   };
+}
+
+/** The kind is the low half of an identity's first byte. */
+function isClick({ identity }: NewHit): boolean {
+  return ((identity[0] ?? 0) & 15) === 2;
 }

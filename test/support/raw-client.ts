@@ -25,6 +25,7 @@ export class RawClient {
       this.#received += text;
       socket.emit('progress');
     });
+    socket.on('end', () => socket.end());
     socket.on('error', () => undefined);
     socket.on('close', () => {
       this.#ended = true;

@@ -113,9 +113,12 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
           (response) => response.status,
           () => 0,
         );
-        if (status === 200 && (output.includes('curl') || options.args?.some((arg) => arg.includes('roles')))) return;
+        if (status === 200 && output.includes('Telltale is ready')) return;
         if (child.exitCode !== null) throw new Error(`Telltale ended with ${child.exitCode}:\n${output}\n${errors}`);
-        if (Date.now() > deadline) throw new Error(`not ready in time:\n${output}\n${errors}`);
+        if (Date.now() > deadline) {
+          child.kill('SIGKILL');
+          throw new Error(`not ready in time:\n${output}\n${errors}`);
+        }
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },

@@ -159,6 +159,7 @@ export class Writer {
   }
 
   #committed(current: OpenSegment, batch: Batch): void {
+    if (this.#stalled) this.#deps.onRecovered();
     this.#stalled = false;
     this.#retryMs = FIRST_RETRY_MS;
     current.segment.end += batch.length;
@@ -256,6 +257,7 @@ export class Writer {
       this.#watch(left);
       return;
     }
+    if (!this.#stalled && this.#refused === null) this.#deps.onDegraded('stalled', null);
     this.#stalled = true;
     this.#inFlight?.settle('stalled');
     for (const batch of this.#queue) batch.settle('stalled');
