@@ -1,113 +1,87 @@
-// How fast the recorder empties a spool into an embedded PostgreSQL with fsync on, facts in the outbox included.
-// Hits come from memory, so the spool's own reading is not in the figure; nothing takes facts out meanwhile.
-
-import { migrate } from '../src/db/migrate.ts';
+// How fast the recorder empties a spool into the embedded PostgreSQL with the settings of the service, fsync included.
+// Events, counters and the facts in the outbox are written and checked; nothing takes the facts out meanwhile. Hits
+// come from memory, so the reading of the spool's files is not part of the figures. The server shares the machine.
 import type { Sql } from '../src/db/pool.ts';
-import { connect } from '../src/db/pool.ts';
-import { uuidTime, uuidv7 } from '../src/ids.ts';
-import { makeLog } from '../src/log.ts';
 import type { Hit } from '../src/tracking/hit.ts';
 import { startRecorder } from '../src/tracking/recorder.ts';
+import { durableDatabase } from '../test/support/postgres.ts';
+import { addMessages, addOwner, MemorySpool, makeHit, prepareLedger, QUIET } from '../test/support/recording.ts';
 
-const COLD_HITS = Number(process.env.COLD ?? 60_000);
+const COLD_MESSAGES = 30_000;
 const HOT_MESSAGES = 20;
 const HOT_LINKS = 100;
-const HOT_HITS = Number(process.env.HOT ?? 30_000);
-const AGENT =
-  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15';
+const HOT_HITS_EACH = 1500;
+const ALONE = 200;
 
-const sql = connect({ host: '/tmp/recpg/sock', port: 5432, database: 'postgres', username: 'postgres' });
-await sql.unsafe('drop schema public cascade; create schema public');
-await migrate(sql);
-const [app] = await sql<{ serial: number }[]>`
-  insert into applications (id, name, environment) values (${uuidv7()}, 'bench', 'production') returning serial`;
-const [grant] = await sql<{ serial: number }[]>`
-  insert into grants (app, id, provider, email) values (${app?.serial ?? 0}, ${uuidv7()}, 'practice', 'a@example.test')
-  returning serial`;
-const owner = { app: app?.serial ?? 0, grant: grant?.serial ?? 0 };
+const { sql, drop } = await durableDatabase(prepareLedger);
+const owner = await addOwner(sql);
 
-// Two hits on each message: one opens it, one follows a link.
-const cold = await addMessages(COLD_HITS / 2, 2);
-const coldHits = Array.from({ length: COLD_HITS }, (_, at) =>
-  hit(cold[at >> 1] ?? '', at % 2 === 0 ? 'open' : 'click', at & 1),
+// Never hit before, two links each: one opens it, one follows a link.
+const cold = await addMessages(sql, owner, COLD_MESSAGES, 2);
+figure(
+  'recorder_cold_hits_per_s',
+  await drain(cold.flatMap((message) => [makeHit(owner, message), makeHit(owner, message, { link: 1 })])),
 );
-console.log(`FIGURE recorder_cold_hits_per_s ${await drain(coldHits)}`);
 
-const hot = await addMessages(HOT_MESSAGES, HOT_LINKS);
-const hotHits = Array.from({ length: HOT_HITS }, (_, at) =>
-  hit(hot[at % HOT_MESSAGES] ?? '', 'click', (at * 7) % HOT_LINKS),
+// Every fact carries a hundred counts.
+const hot = await addMessages(sql, owner, HOT_MESSAGES, HOT_LINKS);
+const rounds = Array.from({ length: HOT_HITS_EACH }, (_, round) =>
+  hot.map((message) => makeHit(owner, message, { link: (round * 7) % HOT_LINKS })),
 );
-console.log(`FIGURE recorder_hot_hits_per_s ${await drain(hotHits)}`);
-await sql.end();
+figure('recorder_hot_hits_per_s', await drain(rounds.flat()));
+
+const [one = ''] = await addMessages(sql, owner, 1, 2);
+figure('recorder_alone_ms_p50', await alone(one));
+await drop();
 
 async function drain(hits: readonly Hit[]): Promise<number> {
-  const before = await recorded(sql);
-  const [wal] = await sql<{ lsn: string }[]>`select pg_current_wal_lsn() - '0/0'::pg_lsn as lsn`;
-  let at = 0;
-  let finish = (): void => {};
-  const finished = new Promise<void>((resolve) => {
-    finish = resolve;
-  });
+  const before = await written(sql);
+  const spool = new MemorySpool();
+  spool.append(...hits);
   const started = performance.now();
-  const recorder = startRecorder({
-    sql,
-    log: makeLog('warn'),
-    wake() {},
-    spool: {
-      async read(max: number) {
-        return { hits: hits.slice(at, at + max), upTo: Math.min(at + max, hits.length) };
-      },
-      async done(upTo: number) {
-        at = upTo;
-        if (at === hits.length) finish();
-      },
-      async replayReleased() {},
-      onAppend() {},
-      depth: () => ({ oldest: null }),
-    },
-  });
-  await finished;
+  const recorder = startRecorder({ sql, spool, wake() {}, log: QUIET });
+  await spool.drained();
   const seconds = (performance.now() - started) / 1000;
   await recorder.stop();
-  if ((await recorded(sql)) - before !== hits.length) throw new Error('the ledger does not hold every hit');
-  const [wal2] = await sql<{ lsn: string }[]>`select pg_current_wal_lsn() - '0/0'::pg_lsn as lsn`;
+  const after = await written(sql);
+  for (const name of ['events', 'counted', 'facts'] as const) {
+    if (after[name] - before[name] !== hits.length) throw new Error(`${name}: ${after[name] - before[name]}`);
+  }
   console.log(
-    'wal bytes/hit',
-    Math.round((Number(wal2?.lsn) - Number(wal?.lsn)) / hits.length),
-    JSON.stringify(recorder.figures),
+    `${hits.length} hits in ${seconds.toFixed(1)} s, ${recorder.figures.batches} transactions, ` +
+      `${Math.round((after.wal - before.wal) / hits.length)} bytes of log each`,
   );
   return Math.round(hits.length / seconds);
 }
 
-async function recorded(db: Sql): Promise<number> {
-  const [row] = await db<{ count: number }[]>`select count(*)::integer as count from events where sequence is not null`;
-  return row?.count ?? 0;
+/** From the append of a hit that comes alone to its commit. */
+async function alone(message: string): Promise<number> {
+  const spool = new MemorySpool();
+  let woken = (): void => {};
+  const recorder = startRecorder({ sql, spool, wake: () => woken(), log: QUIET });
+  const times: number[] = [];
+  for (let made = 0; made < ALONE; made++) {
+    const wake = new Promise<void>((resolve) => {
+      woken = resolve;
+    });
+    const started = performance.now();
+    spool.append(makeHit(owner, message, { link: made % 2 }));
+    await wake;
+    times.push(performance.now() - started);
+  }
+  await recorder.stop();
+  return Number((times.sort((a, b) => a - b)[ALONE / 2] ?? 0).toFixed(2));
 }
 
-async function addMessages(count: number, links: number): Promise<string[]> {
-  const ids = Array.from({ length: count }, () => uuidv7());
-  await sql`
-    insert into messages (app, id, grant_id, state, opens, links, thread_replies, link_count, message_id, thread_id)
-    select ${owner.app}::integer, id, (select id from grants where serial = ${owner.grant}), 'sent', true, true, false,
-      ${links}::smallint, id || '@bench.test', id
-    from unnest(${ids}::uuid[]) as message (id)`;
-  return ids;
+async function written(db: Sql): Promise<{ events: number; counted: number; facts: number; wal: number }> {
+  const [row] = await db<{ events: number; counted: number; facts: number; wal: number }[]>`
+    select (select count(*)::integer from events where sequence is not null) as events,
+      (select coalesce(sum(count), 0)::integer from counters) as counted,
+      (select count(*)::integer from outbox) as facts,
+      (pg_current_wal_lsn() - '0/0')::float8 as wal`;
+  return row ?? { events: 0, counted: 0, facts: 0, wal: 0 };
 }
 
-function hit(message: string, kind: Hit['kind'], link: number): Hit {
-  const id = uuidv7();
-  return {
-    id,
-    at: new Date(uuidTime(id)),
-    kind,
-    ...owner,
-    message,
-    link,
-    method: 'GET',
-    prefetch: false,
-    acceptLanguage: true,
-    secFetchMode: true,
-    ip: '203.0.113.77',
-    userAgent: AGENT,
-  };
+function figure(name: string, value: number): void {
+  console.log(`FIGURE ${name} ${value}`);
 }

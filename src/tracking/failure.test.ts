@@ -22,3 +22,9 @@ test('only a server that went away can have lost commits', () => {
   assert.equal(failureOf(new DeadlinePassed()).lost, true);
   for (const code of ['53100', '42P01', '57014', '22021']) assert.equal(failureOf(withCode(code)).lost, false, code);
 });
+
+test('a spool that cannot be read is waited for, but no commit is doubted', () => {
+  const missing = Object.assign(withCode('ENOENT'), { path: '/data/spool/1.seg' });
+  assert.deepEqual([failureOf(missing).kind, failureOf(missing).lost], ['wait', false]);
+  assert.deepEqual([failureOf(withCode('EIO')).kind, failureOf(withCode('EIO')).lost], ['wait', false]);
+});

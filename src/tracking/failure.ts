@@ -19,14 +19,20 @@ export class DeadlinePassed extends Error {
 // resources, object state, operator, system.
 const NOT_ABOUT_THE_BATCH = /^(08|25|28|3D|3F|42|53|55|57|58)...$/;
 const SERVER_WENT_AWAY = /^(08...|57P..|25006)$/; // 25006: a primary that was demoted
-const SYSTEM_CODE = /^E[A-Z]{3,}$/;
+const NETWORK_CODE = /^E(CONN|HOST|NET|ADDR|PIPE|TIMEDOUT|NOTFOUND|AI_)[A-Z]*$/;
+const SYSTEM_CODE = /^E[A-Z]{2,}/;
 
 export function failureOf(error: unknown): Failure {
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
   const reason = `${code} ${error instanceof Error ? error.message : String(error)}`.trim();
+  const fromSpool = error instanceof Error && 'path' in error; // as errors of files have, those of sockets not
   const lost =
-    isConnectionLost(error) || error instanceof DeadlinePassed || SERVER_WENT_AWAY.test(code) || SYSTEM_CODE.test(code);
-  if (lost || NOT_ABOUT_THE_BATCH.test(code)) return { kind: 'wait', lost, code, reason };
+    !fromSpool &&
+    (isConnectionLost(error) ||
+      error instanceof DeadlinePassed ||
+      SERVER_WENT_AWAY.test(code) ||
+      NETWORK_CODE.test(code));
+  if (lost || SYSTEM_CODE.test(code) || NOT_ABOUT_THE_BATCH.test(code)) return { kind: 'wait', lost, code, reason };
   // 23505: another node wrote the same uncounted hit; 23514: the partition was dropped since it was seen.
   if (isTransient(error) || code === '23505' || code === '23514') return { kind: 'again', lost, code, reason };
   return { kind: 'poison', lost, code, reason };

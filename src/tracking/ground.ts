@@ -1,5 +1,5 @@
 import type { Tx } from '../db/pool.ts';
-import type { Occurrence } from './events.ts';
+import type { Occurrence } from './occurrence.ts';
 
 export type Judgement =
   /** Not to be stored at all. */

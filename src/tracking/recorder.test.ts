@@ -17,6 +17,7 @@ import { type Embedded, startEmbedded } from '../db/embedded.ts';
 import { type Connection, connect, retrying, type Sql } from '../db/pool.ts';
 import { uuidv7 } from '../ids.ts';
 import { generateSecret, parseKeyring } from '../keyring.ts';
+import { watchDatabase } from './database-watch.ts';
 import type { Hit } from './hit.ts';
 import { type Recorder, type RecorderDeps, startRecorder } from './recorder.ts';
 import { openSpool, type Spool } from './spool.ts';
@@ -33,6 +34,15 @@ function start<Position>(
   const recorder = startRecorder({ wake() {}, log: QUIET, ...deps });
   recorders.push(recorder);
   return recorder;
+}
+
+/** Nothing else may hold the process while the database is away. */
+async function soon<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('not within 30 s')), 30_000);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 describe('a spool in memory', () => {
@@ -276,7 +286,8 @@ describe('a server of its own', () => {
           if (reader.depth().hits === 0) for (const resolve of waiting.splice(0)) resolve();
         },
       },
-      drained: () => new Promise((resolve) => (reader.depth().hits === 0 ? resolve() : waiting.push(resolve))),
+      drained: () =>
+        soon(new Promise<void>((resolve) => (reader.depth().hits === 0 ? resolve() : waiting.push(resolve)))),
     };
   }
 
@@ -329,6 +340,18 @@ describe('a server of its own', () => {
     while (recorder.figures.replays === replays) await retrying(() => sql`select pg_sleep(0.05)`);
     await drained();
     assert.deepEqual(await recordedAgents(), [...kept, ...gone]);
+  });
+
+  test('another run of the server is noticed, once', async () => {
+    const database = watchDatabase(sql);
+    assert.equal(await database.look(), false);
+    assert.equal(await database.look(), false);
+    assert.ok(Math.abs(database.now() - Date.now()) < 1000);
+    await server.stop();
+    await assert.rejects(database.look());
+    server = await startEmbedded({ dataDir, log: QUIET });
+    assert.equal(await retrying(() => database.look()), true);
+    assert.equal(await database.look(), false);
   });
 
   test('stop while the database is away returns, and the next recorder goes on', async () => {

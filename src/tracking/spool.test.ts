@@ -122,17 +122,14 @@ test('the position moves with done and with nothing else', async () => {
 test('many segments are one stream, and are kept for a replay', async () => {
   const dataDir = await newFolder();
   const spool = await openFor(dataDir);
-  const long = 'x'.repeat(1000);
+  const long = 'x'.repeat(900);
   const expected = numbered(4000).map((agent) => agent + long);
   for (let at = 0; at < expected.length; at += 250)
     await Promise.all(expected.slice(at, at + 250).map((agent) => append(spool, agent)));
-  const [slot = ''] = await readdir(join(dataDir, 'spool'));
-  const files = async (): Promise<string[]> => readdir(join(dataDir, 'spool', slot));
+  const files = async (): Promise<string[]> => readdir(join(dataDir, 'spool'), { recursive: true });
   assert.ok((await files()).filter((name) => name.endsWith('.seg')).length >= 4);
-  assert.deepEqual(
-    await drain(spool),
-    expected.map((agent) => agent.slice(0, 1024)),
-  );
+  const stream = (await drain(spool)).sort();
+  assert.deepEqual(stream, expected.sort());
   assert.ok((await files()).filter((name) => name.endsWith('.done')).length >= 3);
   const old = await spool.reader.read(1);
   await spool.reader.replayReleased();
@@ -146,9 +143,8 @@ test('kept segments are removed after their time', async () => {
   for (let at = 0; at < 8; at++)
     await Promise.all(numbered(250).map((agent) => append(spool, agent + 'x'.repeat(1000))));
   await drain(spool);
-  const [slot = ''] = await readdir(join(dataDir, 'spool'));
   const kept = async (): Promise<number> =>
-    (await readdir(join(dataDir, 'spool', slot))).filter((name) => name.endsWith('.done')).length;
+    (await readdir(join(dataDir, 'spool'), { recursive: true })).filter((name) => name.endsWith('.done')).length;
   const limit = Date.now() + 10_000;
   while ((await kept()) > 0) {
     assert.ok(Date.now() < limit, 'removed within seconds');

@@ -1,4 +1,5 @@
 import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Hit } from '../hit.ts';
 import { Journal, type Place } from './journal.ts';
 
@@ -8,91 +9,104 @@ export interface Depth {
   oldest: Date | null;
 }
 
-/** This process's journal and those it adopted, read as one: adopted ones first, they are older. */
+interface AdoptedSlot {
+  readonly folder: string;
+  readonly journals: Journal[];
+}
+
+/** This process's journals and those it adopted, read as one: what has waited longest comes first. */
 export class Journals {
-  readonly own: Journal;
   adoptedSlots = 0;
-  readonly #adopted: Journal[] = [];
+  readonly #own: readonly Journal[];
+  readonly #adopted: AdoptedSlot[] = [];
+  #all: readonly Journal[];
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(own: Journal) {
-    this.own = own;
+  constructor(own: readonly Journal[]) {
+    this.#own = own;
+    this.#all = own;
   }
 
   get pendingBytes(): number {
-    let bytes = this.own.pendingBytes;
-    for (const journal of this.#adopted) bytes += journal.pendingBytes;
+    let bytes = 0;
+    for (const journal of this.#all) bytes += journal.pendingBytes;
     return bytes;
   }
 
   get damaged(): number {
-    return this.#all().reduce((sum, { damaged }) => sum + damaged, 0);
+    return this.#all.reduce((sum, { damaged }) => sum + damaged, 0);
   }
 
   depth(): Depth {
-    const times = this.#all().flatMap(({ oldestAt }) => oldestAt ?? []);
+    const times = this.#all.flatMap(({ oldestAt }) => oldestAt ?? []);
     return {
-      hits: this.#all().reduce((sum, { pendingHits }) => sum + pendingHits, 0),
+      hits: this.#all.reduce((sum, { pendingHits }) => sum + pendingHits, 0),
       bytes: this.pendingBytes,
       oldest: times.length === 0 ? null : new Date(Math.min(...times)),
     };
   }
 
-  read(max: number): Promise<{ hits: Hit[]; upTo: Place }> {
+  read(max: number): Promise<{ hits: Hit[]; upTo: Place | null }> {
     return this.#inTurn(async () => {
-      for (const journal of this.#adopted) {
+      const waiting = this.#all.filter(({ oldestAt }) => oldestAt !== null);
+      waiting.sort((a, b) => (a.oldestAt ?? 0) - (b.oldestAt ?? 0));
+      for (const journal of waiting) {
         const batch = await journal.read(max);
         if (batch.hits.length > 0) return batch;
       }
-      return this.own.read(max);
+      return { hits: [], upTo: null };
     });
   }
 
-  done(upTo: Place): Promise<void> {
-    return this.#inTurn(() => upTo.journal.done(upTo));
+  done(upTo: Place | null): Promise<void> {
+    return this.#inTurn(async () => upTo?.journal.done(upTo));
   }
 
   replay(): Promise<void> {
     return this.#inTurn(async () => {
-      for (const journal of this.#all()) await journal.replay();
+      for (const journal of this.#all) await journal.replay();
     });
   }
 
   /** Takes over the folder of an adopted slot and returns how many hits wait in it. */
   adopt(folder: string): Promise<number> {
     return this.#inTurn(async () => {
-      const journal = await Journal.load(folder);
-      this.#adopted.push(journal);
+      const names = (await readdir(folder)).filter((name) => /^\d+$/.test(name)).sort();
+      const journals: Journal[] = [];
+      for (const name of names) journals.push(await Journal.load(join(folder, name)));
+      this.#adopted.push({ folder, journals });
       this.adoptedSlots++;
-      return journal.pendingHits;
+      this.#list();
+      return journals.reduce((sum, { pendingHits }) => sum + pendingHits, 0);
     });
   }
 
-  /** Saves positions, drops what was kept since before `keptBefore` (Unix ms) and adopted folders with nothing left. */
+  /** Saves positions, drops what was kept since before `keptBefore` (Unix ms) and adopted slots with nothing left. */
   tidy(keptBefore: number, mostKeptBytes: number): Promise<void> {
     return this.#inTurn(async () => {
-      for (const journal of this.#all()) {
+      for (const journal of this.#all) {
         await journal.saveCursor();
         await journal.kept.forget(keptBefore, mostKeptBytes);
       }
-      for (const journal of this.#adopted.filter(({ empty }) => empty)) {
-        this.#adopted.splice(this.#adopted.indexOf(journal), 1);
-        await journal.close();
+      for (const slot of this.#adopted.filter(({ journals }) => journals.every(({ empty }) => empty))) {
+        this.#adopted.splice(this.#adopted.indexOf(slot), 1);
+        this.#list();
+        for (const journal of slot.journals) await journal.close();
         // Files that are no segments of this version stay for a person to look at.
-        const left = await readdir(journal.folder);
-        if (!left.some((name) => name.endsWith('.seg'))) await rm(journal.folder, { recursive: true, force: true });
+        const left = await readdir(slot.folder, { recursive: true });
+        if (!left.some((name) => name.endsWith('.seg'))) await rm(slot.folder, { recursive: true, force: true });
       }
     });
   }
 
   close(): Promise<void> {
     return this.#inTurn(async () => {
-      for (const journal of this.#all()) await journal.close();
+      for (const journal of this.#all) await journal.close();
     });
   }
 
-  #all(): Journal[] {
-    return [...this.#adopted, this.own];
+  #list(): void {
+    this.#all = [...this.#adopted.flatMap(({ journals }) => journals), ...this.#own];
   }
 
   /** Everything here shares state across awaits, so it goes one after the other. */

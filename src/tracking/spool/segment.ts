@@ -11,7 +11,7 @@ export const HEADER_BYTES = 32;
 export const FRAME_HEADER_BYTES = 8;
 /** Records of one commit; also the size of the buffers they are gathered in. */
 export const FRAME_BYTES = 1 << 20;
-export const SEGMENT_BYTES = 16 << 20;
+export const SEGMENT_BYTES = 8 << 20;
 
 const MAGIC = 0x50535454;
 const VERSION = 1;

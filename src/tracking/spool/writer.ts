@@ -38,6 +38,7 @@ export class Writer {
   readonly #pool: BatchPool;
   readonly #queue: Batch[] = [];
   #inFlight: Batch | null = null;
+  #sentAt = 0;
   #current: OpenSegment | null = null;
   #prepared: OpenSegment | null = null;
   #preparing = false;
@@ -60,12 +61,15 @@ export class Writer {
     this.#pool = new BatchPool(MOST_BATCHES, deps.segmentBytes);
   }
 
-  get refused(): Unrecorded | null {
-    return this.#refused;
+  /** Why hits are answered before they are on the disk, null while they are not. */
+  get trouble(): Unrecorded | null {
+    return this.#refused ?? (this.#stalled ? 'stalled' : null);
   }
 
-  get stalled(): boolean {
-    return this.#stalled;
+  /** For how long the disk has owed an answer (ms); 0 when it owes none. */
+  behind(): number {
+    if (this.#refused !== null) return Number.POSITIVE_INFINITY;
+    return this.#inFlight === null ? 0 : performance.now() - this.#sentAt;
   }
 
   /** Opens the first segment; resolves as well when that fails and the writer starts in the degraded state. */
@@ -150,6 +154,7 @@ export class Writer {
     }
     this.#queue.shift();
     this.#inFlight = batch;
+    this.#sentAt = performance.now();
     sealFrame(batch.bytes, batch.length, current.segment.number);
     this.#deps.disk.write(current.fd, batch.bytes, batch.length, current.segment.end, (error) => {
       this.#inFlight = null;
