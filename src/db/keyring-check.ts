@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { StartError } from '../errors.ts';
 import type { Sql } from './pool.ts';
+import { transaction } from './transaction.ts';
 
 export interface CheckedKeys {
   readonly ids: readonly number[];
@@ -14,7 +15,7 @@ const LOCK = 7_315_203; // advisory lock: of two processes with different new ri
  * are new to the database are written down. Throws a StartError that says what to do.
  */
 export async function checkKeyring(sql: Sql, ring: CheckedKeys): Promise<void> {
-  await sql.begin(async (tx) => {
+  await transaction(sql, async (tx) => {
     await tx`select pg_advisory_xact_lock(${LOCK})`;
     const rows = await tx<{ id: number; value: Buffer }[]>`
       select key_id as id, value from keyring_checks order by key_id`;

@@ -1,4 +1,5 @@
 import type { Sql } from './pool.ts';
+import { transaction } from './transaction.ts';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
 const MONDAY_MS = 4 * 24 * 60 * 60 * 1000; // 1970-01-05
@@ -22,7 +23,7 @@ export async function ensurePartitions(
     select relname from pg_class where relkind = 'r' and relname in ${sql(names.map(({ name }) => name))}`;
   const missing = names.filter(({ name }) => !known.some(({ relname }) => relname === name));
   if (missing.length === 0) return;
-  await sql.begin(async (tx) => {
+  await transaction(sql, async (tx) => {
     await tx`select pg_advisory_xact_lock(${LOCK})`;
     for (const { table, name, from, to } of missing) {
       await tx.unsafe(

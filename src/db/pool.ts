@@ -1,4 +1,5 @@
 import postgres from 'postgres';
+import { ARRAY_TYPES } from './arrays.ts';
 
 export type Sql = postgres.Sql;
 /** A pool or an open transaction. Functions that must share a transaction say so by taking `Tx`. */
@@ -25,6 +26,8 @@ export function connect(connection: Connection, options: PoolOptions = {}): Sql 
     backoff: (retries: number) => Math.min(2 ** retries * 0.05, 1),
     connection: { application_name: options.applicationName ?? 'telltale', TimeZone: 'UTC' },
     onnotice: () => {},
+    fetch_types: false,
+    types: ARRAY_TYPES,
   } as const;
   const where = typeof connection === 'string' ? (socketOf(connection) ?? connection) : connection;
   return typeof where === 'string' ? postgres(where, common) : postgres({ ...where, ...common });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Query, Sql, Tx } from '../db/pool.ts';
 import { changeStops } from '../db/stops.ts';
+import { transaction } from '../db/transaction.ts';
 import type { ApplicationId, AppSerial } from '../ids.ts';
 import { type SettingsPatch, settingsToStore, storedSettings, type TrackingSettings } from './settings.ts';
 
@@ -50,7 +51,7 @@ export async function createApplication(
 export async function firstApplication(
   sql: Sql,
 ): Promise<{ readonly application: Application; readonly created: boolean }> {
-  return await sql.begin(async (tx) => {
+  return await transaction(sql, async (tx) => {
     await tx`select pg_advisory_xact_lock(${LOCK})`;
     const [row] = await tx<Row[]>`select * from applications order by serial limit 1`;
     if (row) return { application: fromRow(row), created: false };
@@ -103,7 +104,7 @@ export async function updateApplication(
     return changed ? fromRow(changed) : 'unknown';
   };
   try {
-    return await sql.begin(change);
+    return await transaction(sql, change);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION) return 'taken';
     throw error;

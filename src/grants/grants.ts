@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Query, Sql } from '../db/pool.ts';
 import { putStop } from '../db/stops.ts';
+import { transaction } from '../db/transaction.ts';
 import { ApiError } from '../errors.ts';
 import { type AppSerial, type GrantId, isUuid } from '../ids.ts';
 import type { Credentials } from '../providers/provider.ts';
@@ -50,7 +51,7 @@ export async function saveGrant(
   app: number,
   grant: NewGrant,
 ): Promise<{ readonly grant: Grant; readonly created: boolean }> {
-  return await deps.sql.begin(async (tx) => {
+  return await transaction(deps.sql, async (tx) => {
     const [row] = await tx<(Row & { readonly created: boolean })[]>`
       insert into grants (app, id, provider, email, name, settings, scope)
       values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
@@ -182,7 +183,7 @@ export async function expireGrant(sql: Query, app: number, id: GrantId): Promise
  * and pixels stop, or only forward, as the application's setting says. False where it was deleted already.
  */
 export async function deleteGrant(sql: Sql, app: number, id: GrantId): Promise<boolean> {
-  return await sql.begin(async (tx) => {
+  return await transaction(sql, async (tx) => {
     // The shared lock keeps a change of the setting, which changes existing stops, before or after but not beside us.
     const [application] = await tx<{ settings: unknown }[]>`
       select settings from applications where serial = ${app} for share`;

@@ -1,6 +1,7 @@
 // API keys: shown once, kept as a SHA-256 hash. 256 random bits need no slow hash: there is nothing to guess.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Query, Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import { StartError } from '../errors.ts';
 import type { ApplicationId, AppSerial } from '../ids.ts';
 import type { Environment } from './applications.ts';
@@ -62,7 +63,7 @@ export async function revokeKey(sql: Query, id: string): Promise<'revoked' | 'al
  */
 export async function ensureSettingKey(sql: Sql, app: number, key: string | null): Promise<void> {
   const wanted = key === null ? null : hash(key);
-  await sql.begin(async (tx) => {
+  await transaction(sql, async (tx) => {
     await tx`
       update api_keys set revoked_at = now()
       where source = 'setting' and revoked_at is null and (${wanted}::bytea is null or hash <> ${wanted} or app <> ${app})`;

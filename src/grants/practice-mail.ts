@@ -1,6 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import PostalMime, { type Address } from 'postal-mime';
 import type { Query, Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import { type AppSerial, type GrantId, uuidv7, wireId } from '../ids.ts';
 import type { PracticeStore } from '../providers/practice.ts';
 import type { Account, PracticeCredentials } from '../providers/provider.ts';
@@ -135,7 +136,7 @@ function keeper(sql: Sql, limits: PracticeLimits) {
   ): Promise<string> => {
     const id = uuidv7();
     const seen = await headersOf(raw);
-    await sql.begin(async (tx) => {
+    await transaction(sql, async (tx) => {
       await tx`
         insert into practice_messages (app, id, grant_id, folder, message_id, subject, sender, recipients, envelope, size, raw)
         values (${app}, ${id}, ${grantId}, ${folder}, ${seen.messageId}, ${seen.subject}, ${tx.json({ ...seen.from })},

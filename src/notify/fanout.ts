@@ -1,5 +1,6 @@
 import { type Fact, take } from '../db/outbox.ts';
 import type { Sql, Tx } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import { storedSettings } from '../grants/settings.ts';
 import { uuidv7 } from '../ids.ts';
 import { arrayText, coalesce, type Telling } from './coalescing.ts';
@@ -32,7 +33,7 @@ const NOTHING: FannedOut = { facts: 0, notifications: 0, coalesced: 0, held: 0, 
 
 /** Turns the oldest facts of the outbox into notifications and deliveries, in one transaction. */
 export async function fanOut(deps: { readonly sql: Sql; readonly now: number }, limit: number): Promise<FannedOut> {
-  return deps.sql.begin(async (tx) => {
+  return transaction(deps.sql, async (tx) => {
     const facts = await take(tx, limit);
     if (facts.length === 0) return NOTHING;
     const subscribers = await readSubscribers(tx, facts);

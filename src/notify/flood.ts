@@ -25,11 +25,11 @@ export async function sortByGuard(
     from unnest(
       ${questions.map((fact) => fact.app)}::integer[],
       ${questions.map((fact) => fact.messageId)}::uuid[],
-      ${questions.map((fact) => fact.trigger)}::tracking_trigger[],
+      ${questions.map((fact) => fact.trigger)}::text[],
       ${questions.map((fact) => fact.sequence - mostPerMinute(fact.app))}::integer[]
     ) with ordinality as question (app, message_id, trigger, sequence, at)
     join events e on e.app = question.app and e.message_id = question.message_id
-      and e.trigger = question.trigger and e.sequence = question.sequence`;
+      and e.trigger = question.trigger::tracking_trigger and e.sequence = question.sequence`;
   const flooding = new Set<Fact>();
   for (const row of rows) {
     const fact = questions[Number(row.at) - 1];

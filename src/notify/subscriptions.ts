@@ -1,4 +1,5 @@
 import type { Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { fromWireId, uuidv7 } from '../ids.ts';
 import { type PublicUrl, parsePublicUrl } from '../safe-fetch.ts';
@@ -126,7 +127,7 @@ export async function deleteWebhook(
   wireId: string,
 ): Promise<void> {
   const id = parseId(wireId);
-  await sql.begin(async (tx) => {
+  await transaction(sql, async (tx) => {
     const gone = await tx`
       delete from destinations where app = ${app} and kind = 'webhook' and id = ${id} returning id`;
     if (gone.length === 0) throw notFound();

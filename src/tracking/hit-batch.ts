@@ -1,12 +1,12 @@
 import { ensurePartitions } from '../db/partitions.ts';
 import type { Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import { uuidTime } from '../ids.ts';
 import { classify } from './classify.ts';
 import { type Occurrence, type Recorded, record } from './events.ts';
 import type { Hit } from './hit.ts';
 import { type SetAside, setAside } from './quarantine.ts';
 import { settle } from './settle.ts';
-import { transaction } from './transaction.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 

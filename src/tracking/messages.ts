@@ -1,4 +1,5 @@
 import type { Query, Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import { fromWireId } from '../ids.ts';
 import { insertLinks, type TrackedLink } from './links.ts';
 
@@ -40,7 +41,7 @@ export type Reserved = 'reserved' | 'unstorable';
 /** Writes the message with its links, so that no hit ever precedes what it belongs to. */
 export async function reserve(sql: Sql, message: TrackedMessage, links: readonly TrackedLink[]): Promise<Reserved> {
   try {
-    await sql.begin(async (tx) => {
+    await transaction(sql, async (tx) => {
       await tx`
         insert into messages (app, id, grant_id, state, label, opens, links, thread_replies, link_count, message_id,
           thread_id, reply_to, ancestors, subject, metadata)

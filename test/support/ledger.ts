@@ -27,7 +27,7 @@ export async function readLedger(connection: Connection): Promise<LedgerEvent[]>
     }
     return [...events];
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 1 });
   }
 }
 

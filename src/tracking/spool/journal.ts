@@ -122,7 +122,7 @@ export class Journal {
     if (segment === null || upTo.epoch !== this.#epoch || segment !== this.#segments[0]) return;
     if (upTo.seen < this.#at.seen) return;
     this.#moveTo(segment, upTo);
-    if (segment.finished && this.#at.offset >= segment.end) await this.#release(segment);
+    await this.releaseDrained();
   }
 
   /** Puts the position before everything still kept. */
@@ -131,6 +131,12 @@ export class Journal {
     this.#segments.unshift(...(await this.kept.takeBack()));
     this.#at = START;
     this.#recount();
+  }
+
+  /** Lets go of finished segments everything of which was done. */
+  async releaseDrained(): Promise<void> {
+    for (let first = this.#segments[0]; first?.finished && this.#at.offset >= first.end; first = this.#segments[0])
+      await this.#release(first);
   }
 
   /** Writes down the position; losing it only means reading again. */
@@ -179,7 +185,8 @@ export class Journal {
     this.pendingHits = this.#segments.reduce((sum, { hits }) => sum + hits, 0) - this.#at.seen;
     const bytes = this.#segments.reduce((sum, { end }) => sum + end - HEADER_BYTES, 0);
     this.pendingBytes = bytes - (this.#at.offset - HEADER_BYTES);
-    this.oldestAt = this.#segments.find(({ hits }) => hits > 0)?.firstAt ?? null;
+    const first = this.#segments.find(({ hits }) => hits > 0);
+    this.oldestAt = this.pendingHits > 0 ? (first?.firstAt ?? null) : null;
   }
 
   #place(segment: Segment | null, at: At): Place {

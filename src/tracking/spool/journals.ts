@@ -85,6 +85,7 @@ export class Journals {
   tidy(keptBefore: number, mostKeptBytes: number): Promise<void> {
     return this.#inTurn(async () => {
       for (const journal of this.#all) {
+        await journal.releaseDrained();
         await journal.saveCursor();
         await journal.kept.forget(keptBefore, mostKeptBytes);
       }

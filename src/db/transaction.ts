@@ -1,4 +1,4 @@
-import { isConnectionLost, type Sql, type Tx } from '../db/pool.ts';
+import { isConnectionLost, type Sql, type Tx } from './pool.ts';
 
 /**
  * A READ COMMITTED transaction, also where the server's default is another one.
