@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { Hit, NewHit } from './hit.ts';
 import type { Outcome, Settle, Unrecorded } from './spool/batch.ts';
 import { type Disk, realDisk } from './spool/disk.ts';
-import { Journal, type Place, type Segment } from './spool/journal.ts';
+import { Journal, type Place } from './spool/journal.ts';
 import { type Depth, Journals } from './spool/journals.ts';
-import { HEADER_BYTES, SEGMENT_BYTES, segmentHeader, segmentNumber } from './spool/segment.ts';
+import { HEADER_BYTES, SEGMENT_BYTES, type Segment, segmentHeader, segmentNumber } from './spool/segment.ts';
 import { adoptDeadSlots, claimSlot, newSlotFolder, type Slot } from './spool/slot.ts';
 import { type OpenSegment, Writer } from './spool/writer.ts';
 
@@ -65,7 +65,7 @@ export interface SpoolDeps {
 
 /** Two files take commits: a disk that is late with one usually answers the other (up to 1.7 times the hits, measured). */
 const FILES = 2;
-const LATE_MS = 0.5;
+const LATE_MS = 0.8;
 const LIMIT_BYTES = 1 << 30;
 /** Above this part of the limit opens are no longer kept, so that clicks can be. */
 const OPENS_UP_TO = 0.8;

@@ -4,20 +4,7 @@ import { decodeHit, type Hit, recordEnd } from '../hit.ts';
 import { type Cursor, readCursor, writeCursor } from './cursor.ts';
 import { FrameReader } from './frames.ts';
 import { Kept } from './kept.ts';
-import { FRAME_HEADER_BYTES, HEADER_BYTES, scanSegment, segmentNumber } from './segment.ts';
-
-export interface Segment {
-  /** File name without its ending; names sort in the order of writing. */
-  readonly name: string;
-  readonly number: number;
-  /** Offset of the durable end. */
-  end: number;
-  hits: number;
-  /** Nothing is appended any more. */
-  finished: boolean;
-  /** Unix milliseconds of the first hit; 0 before there is one. */
-  firstAt: number;
-}
+import { FRAME_HEADER_BYTES, HEADER_BYTES, type Segment, scanSegment, segmentNumber } from './segment.ts';
 
 type At = Omit<Cursor, 'segment'>;
 

@@ -1,6 +1,6 @@
 import { rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Segment } from './journal.ts';
+import type { Segment } from './segment.ts';
 
 /** Segments already recorded in the database, kept for a while: a failover may roll its last moments back. */
 export class Kept {

@@ -16,6 +16,20 @@ export const SEGMENT_BYTES = 8 << 20;
 const MAGIC = 0x50535454;
 const VERSION = 1;
 
+/** A segment file as its writer and its reader know it. */
+export interface Segment {
+  /** File name without its ending; names sort in the order of writing. */
+  readonly name: string;
+  readonly number: number;
+  /** Offset of the durable end. */
+  end: number;
+  hits: number;
+  /** Nothing is appended any more. */
+  finished: boolean;
+  /** Unix milliseconds of the first hit; 0 before there is one. */
+  firstAt: number;
+}
+
 export function segmentHeader(): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(MAGIC, 0);

@@ -2,8 +2,7 @@ import * as fs from 'node:fs';
 import type { NewHit } from '../hit.ts';
 import { type Batch, BatchPool, type Settle, type Unrecorded } from './batch.ts';
 import type { Disk } from './disk.ts';
-import type { Segment } from './journal.ts';
-import { sealFrame } from './segment.ts';
+import { type Segment, sealFrame } from './segment.ts';
 
 /** A segment made ready for commits. */
 export interface OpenSegment {
