@@ -49,7 +49,7 @@ export function refusalOf(error: unknown): Refusal {
       status: 503,
       headers: { 'retry-after': String(RETRY_AFTER_SECONDS) },
       type: 'api.internal_error',
-      message: 'The database cannot be reached right now. Nothing was changed; try again.',
+      message: 'The database cannot be reached right now; try again in a moment.',
     };
   }
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -1,8 +1,8 @@
 // The API's HTTP server without a socket: the edge owns the port and hands over what is not a hit.
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
-import { type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import type { Query } from '../db/pool.ts';
+import { type FastifyReply, type FastifyRequest, fastify, type RouteHandlerMethod } from 'fastify';
+import { type Query, retrying } from '../db/pool.ts';
 import { ApiError } from '../errors.ts';
 import { makeAuthenticator } from '../grants/keys.ts';
 import { makeSessions, type SessionKeys } from '../grants/sign-in.ts';
@@ -26,6 +26,8 @@ export interface ApiDeps {
 
 /** Longer than any identifier in a path: an address has 254 characters, three times that percent-encoded. */
 const LONGEST_PARAMETER = 1024;
+/** A restart of the embedded server takes half a second to two. */
+const RESTART_MS = 5000;
 
 /**
  * The whole API. After `await http.ready()`, `http.routing(request, response)` serves one request of node:http;
@@ -46,15 +48,23 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
     schemaErrorFormatter: schemaProblem,
     frameworkErrors: (error, request, reply) => refuse(log, error, request, reply),
   });
+  const authenticate = makeAuthenticator({ sql: deps.sql });
   const routeMap = makeRouteMap();
 
-  http.addHook('onRoute', (route) => routeMap.add([route.method].flat(), route.url));
+  http.addHook('onRoute', (route) => {
+    routeMap.add([route.method].flat(), route.url);
+    if (route.method === 'GET' && route.url.startsWith('/v3/')) route.handler = throughRestarts(route.handler);
+  });
   http.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
   http.addHook(
     'onRequest',
-    makeGuard({ authenticate: makeAuthenticator({ sql: deps.sql }), sessions, publicUrl: deps.publicUrl }),
+    makeGuard({
+      authenticate: (key) => retrying(() => authenticate(key), RESTART_MS),
+      sessions,
+      publicUrl: deps.publicUrl,
+    }),
   );
   acceptJson(http);
   http.addHook('onSend', async (_request, reply, payload) => {
@@ -101,6 +111,13 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
     http.register(async (scope) => routes(scope));
   }
   return http;
+}
+
+/** A read that meets a database which is being restarted waits for it a little instead of failing. */
+function throughRestarts(handler: RouteHandlerMethod): RouteHandlerMethod {
+  return function (request, reply) {
+    return retrying(async () => handler.call(this, request, reply), RESTART_MS);
+  };
 }
 
 /**

@@ -21,9 +21,10 @@ export interface Lane {
 const SWEEP_MS = 1000;
 
 /**
- * A short cut in front of node:http, which takes 7 of the 25 µs a durable hit costs with it (measured; docs of Node
- * offer no cheaper way through): a connection stays here as long as every chunk on it is one whole simple request for
- * a link or pixel. With the first chunk that is anything else it goes to node:http for good, that chunk included.
+ * A short cut in front of node:http, whose request and response objects cost 7 of the 25 µs of processor time a durable
+ * hit takes with them (measured, Node 20 and 24): a connection stays here as long as every chunk on it is one whole
+ * simple request for a link or pixel. With the first chunk that is anything else it goes to node:http for good, that
+ * chunk included.
  */
 export function openLane({ server, handle, keepAliveMs, firstByteMs }: LaneDeps): Lane {
   const connections = new Set<LaneConnection>();

@@ -19,9 +19,11 @@ const COMMON = [
   `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
 ];
 
-/** 302 with the address as a link in its body, for clients that do not follow. */
+/** 302 with the address as a link in its body, for clients that do not follow. ASCII throughout, and small. */
 export function redirectPage(location: string): Answer {
-  return page(302, 'Redirecting', `<p>${anchor(location)}</p>`, ['Location', location]);
+  const body = `<!doctype html><title>Redirecting</title><p>${anchor(location)}</p>\n`;
+  const headers = [...COMMON, 'Location', location, 'Content-Length', String(body.length)];
+  return { status: 302, headers, body, encoding: 'latin1' };
 }
 
 /** For mailto: and tel: in a tab: a 302 would leave it empty. */
@@ -63,6 +65,7 @@ export function notFoundPage(): Answer {
 }
 
 export function escapeHtml(text: string): string {
+  if (!/[&<>"']/.test(text)) return text;
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 

@@ -7,6 +7,7 @@ import { practiceRoutes } from '../api/practice.ts';
 import { createApi } from '../api/server.ts';
 import { webhookRoutes } from '../api/webhooks.ts';
 import type { Config } from '../config.ts';
+import { retrying } from '../db/pool.ts';
 import { startWake } from '../db/wake.ts';
 import { practiceStore } from '../grants/practice-mail.ts';
 import { createSignInToken } from '../grants/sign-in.ts';
@@ -41,7 +42,7 @@ export async function startInside(deps: {
   releasers.add('tools', 'wake', () => wake.close());
   const safeFetch = makeSafeFetch({ allowLoopback: config.loopback, allowPrivateTargets: config.allowPrivateTargets });
   releasers.add('tools', 'outgoing connections', () => safeFetch.close());
-  const first = await bootstrap({ sql: api, vault, config });
+  const first = await retrying(() => bootstrap({ sql: api, vault, config }));
 
   await stops.follow(database.pool('stops', 1));
   wake.on('stops', () => stops.refresh());
@@ -100,7 +101,7 @@ export async function startInside(deps: {
     doors.front.openApi((request: IncomingMessage, response: ServerResponse) => http.routing(request, response));
     releasers.add('doors', 'api', () => http.close());
     doors.watch('api', database.reachable);
-    return banner(config, first, await createSignInToken(api));
+    return banner(config, first, await retrying(() => createSignInToken(api)));
   }
   return `Telltale is ready: ${[...config.roles].join(', ')} on port ${config.port}\n`;
 }
