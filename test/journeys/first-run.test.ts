@@ -27,10 +27,15 @@ async function firstRun(uid: number | null): Promise<void> {
   mkdirSync(checkout);
   try {
     copyCheckout(checkout);
-    if (uid !== null) own(folder, uid);
+    // The one that runs the tests may lie where the other user cannot reach it.
+    const node = uid === null ? process.execPath : join(folder, 'node');
+    if (uid !== null) {
+      cpSync(process.execPath, node);
+      own(folder, uid);
+    }
     chmodSync(folder, 0o700);
     const port = await freePort();
-    const child = spawn(process.execPath, [join(checkout, 'dist/src/main.js')], {
+    const child = spawn(node, [join(checkout, 'dist/src/main.js')], {
       cwd: checkout,
       env: { PATH: process.env.PATH ?? '', HOME: checkout, PORT: String(port) },
       stdio: ['ignore', 'pipe', 'pipe'],
