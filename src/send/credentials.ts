@@ -11,6 +11,11 @@ const SECRET_FROM: ReadonlyMap<string, number> = new Map([
   ...STRONG_SECRET_PARAMETERS.map((name) => [name, 0] as const),
 ]);
 
+// Matches whatever has a listed name where a parameter or a route segment may end, or a name that must be decoded first.
+const MAY_BE_SECRET = new RegExp(
+  `[?#&;/](?:${[...SECRET_FROM.keys()].join('|')})(?:[=?#&;]|$)|[?#&;][^=?#&;]*[%\\u0080-\\uffff]`,
+  'i',
+);
 // Nothing to decode, to fold or to cut off.
 const PLAIN_NAME = /^[a-z0-9_-]*$/;
 
@@ -37,6 +42,7 @@ export function mayBeSecretPage(address: string): boolean {
  * A fragment may start with a route (`#/reset?token=…`, `#/reset/token=…`).
  */
 export function hasSecretParameter(address: string, extraNames: ReadonlySet<string>): boolean {
+  if (extraNames.size === 0 && !MAY_BE_SECRET.test(address)) return false;
   const start = address.search(/[?#]/);
   if (start === -1) return false;
   const parts = address.slice(start + 1).split(/[?#&;]/);

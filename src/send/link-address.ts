@@ -20,6 +20,8 @@ const SCHEME = /^[a-z][a-z0-9+.-]*$/;
 const WEB = /^https?:\/\/[^/\\]/i;
 // Always valid: lower-case labels, the last one letters (so no IPv4 number), no punycode, no port.
 const PLAIN_WEB = /^https?:\/\/(?:(?!xn--)[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#][!-~]*)?$/;
+// Always valid: without a slash behind the colon there is no host to check.
+const OPAQUE = /^(?:mailto|tel):[^/]/;
 const PLACEHOLDER = /\{\{|\*\||%%|\$\{|<%|\[\[/;
 const UNUSABLE = /[\p{Cc}\p{Cs}]/u;
 
@@ -77,7 +79,7 @@ function isHost(hostname: string): boolean {
 
 /** What follows `mailto:` or `tel:` names something and is not a placeholder. One in the parameters is literal text. */
 function isTarget(address: string, from: number): boolean {
-  if (from === address.length || !URL.canParse(address)) return false;
+  if (from === address.length || !(OPAQUE.test(address) || URL.canParse(address))) return false;
   return !PLACEHOLDER.test(address.slice(from).split('?', 1)[0] ?? '');
 }
 

@@ -1,5 +1,7 @@
 const SPACE = '[\\t\\n\\f\\r ]';
 const ATTRIBUTE = `${SPACE}+[^\\t\\n\\f\\r "'<>/=]+="[^"]*"`;
+// The content has neither an end (`-->`, `--!>`) nor a `href` in it.
+const COMMENT = '!--(?!-?>)[^-f]*(?:(?:-(?!-!?>)|(?<!hre)f)[^-f]*){0,64}--';
 
 /**
  * Makes a function that skips, from the `<` at `at`, the tags that mean nothing to the scanner, with the text between
@@ -12,7 +14,7 @@ const ATTRIBUTE = `${SPACE}+[^\\t\\n\\f\\r "'<>/=]+="[^"]*"`;
 export function plainRunSkipper(meaningful: readonly string[]): (html: string, at: number) => number {
   const other = `(?!(?:${meaningful.join('|')})[\\t\\n\\f\\r />])[a-z][a-z0-9:-]*`;
   const startTag = `${other}(?:${ATTRIBUTE}){0,64}${SPACE}*/?`;
-  const run = new RegExp(`(?:<(?:/${other}${SPACE}*|${startTag})>[^<]*){1,500}`, 'iy');
+  const run = new RegExp(`(?:<(?:/${other}${SPACE}*|${startTag}|${COMMENT})>[^<]*){1,500}`, 'iy');
   return (html, at) => {
     run.lastIndex = at;
     return run.test(html) ? run.lastIndex : at;

@@ -1,12 +1,15 @@
 // A restart of the database in between is nobody's business; and a stop comes to its end in time, whatever is going on.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { startHitLoad } from '../support/hit-load.ts';
 import { killHard } from '../support/process-tree.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { eventually, startService } from '../support/service.ts';
+import { eventually, freePort, startService } from '../support/service.ts';
 import { sendTracked } from '../support/tracked-message.ts';
 
 it('a call that meets a restarting database waits for it and is answered', async (t) => {
@@ -63,6 +66,27 @@ it('SIGTERM under load, with a receiver that never answers, ends cleanly within 
   assert.deepEqual(load.wrong, [], 'the edge answers to the last');
   const events = service.log().map((line) => String(line.event));
   assert.ok(!events.includes('part.stop_failed'), service.errors());
+});
+
+it('SIGTERM to npm start stops the service, not only npm', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'telltale-npm-'));
+  const port = await freePort();
+  // Without the build before it, which would write the files this test runs from.
+  const npm = spawn('npm', ['start', '--ignore-scripts'], {
+    cwd: fileURLToPath(new URL('../../../', import.meta.url)),
+    env: { ...process.env, PORT: String(port), TELLTALE_DATA_DIR: dataDir },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  let output = '';
+  npm.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  await eventually('it is ready', () => (output.includes('Telltale is ready') ? true : undefined), 30_000);
+  const exited = new Promise<number | null>((resolve) => npm.once('close', resolve));
+  npm.kill('SIGTERM');
+  assert.equal(await exited, 0);
+  await assert.rejects(fetch(`http://127.0.0.1:${port}/health`));
 });
 
 it('what /metrics shows stands in docs/operations.md', async (t) => {
