@@ -224,9 +224,10 @@ async function running(sql: Sql): Promise<number> {
 }
 
 async function initdbBegins(dataDir: string): Promise<void> {
-  const timeout = AbortSignal.timeout(10_000);
-  for await (const { filename } of watch(dataDir, { signal: timeout })) {
-    if (filename?.startsWith('postgres.tmp-') && (await readdir(dataDir)).includes(filename)) return;
+  const timeout = AbortSignal.timeout(30_000);
+  for await (const _ of watch(dataDir, { signal: timeout })) {
+    // On a busy machine an earlier round may have come to its end before it was killed: then there is nothing to begin.
+    if ((await readdir(dataDir)).some((name) => name.startsWith('postgres.tmp-') || name === 'postgres')) return;
   }
 }
 
