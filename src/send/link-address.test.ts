@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { seededRandom } from '../../test/support/rewriting.ts';
+import { hasSecretParameter } from './credentials.ts';
 import { isTrackable, linkPolicy, MAX_URL_LENGTH, readAddress } from './link-address.ts';
 import { STRONG_SECRET_PARAMETERS, WEAK_SECRET_LENGTH, WEAK_SECRET_PARAMETERS } from './secret-parameters.ts';
 
@@ -170,6 +171,35 @@ describe('how parameters are read', () => {
   ]);
 });
 
+function pieces(random: () => number, parts: readonly string[]): string {
+  return Array.from({ length: 1 + random() * 7 }, () => parts[Math.floor(random() * parts.length)]).join('');
+}
+
+test('the short cut for parameters agrees with taking the address apart', () => {
+  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+  const random = seededRandom(seed);
+  const parts = [...'?#&;=/%+ ', '%74', 'TOK', '\u212aey', 'x', '-', 'pwd', 'token', 'jwt', LONG];
+  const noName = new Set(['no such name']);
+  let secrets = 0;
+  for (let i = 0; i < 50_000; i++) {
+    const address = `https://x.example/${pieces(random, parts)}`;
+    const expected = hasSecretParameter(address, noName);
+    assert.equal(hasSecretParameter(address, new Set()), expected, `${address} (SEED=${seed})`);
+    if (expected) secrets++;
+  }
+  assert.ok(secrets > 100, `${secrets} secrets`);
+});
+
+test('the short cut for mailto and tel agrees with the URL parser', () => {
+  const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+  const random = seededRandom(seed);
+  const parts = ['/', '\\', '?', '#', '@', ':', '[', '%', '%zz', ' ', 'a', 'é', '^', '99999'];
+  for (let i = 0; i < 20_000; i++) {
+    const address = `${random() < 0.5 ? 'mailto' : 'tel'}:${pieces(random, parts)}`;
+    if (isTrackable(address, policy)) assert.ok(URL.canParse(address), `${address} (SEED=${seed})`);
+  }
+});
+
 test('the short cut for plain addresses agrees with the URL parser', () => {
   const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
   const random = seededRandom(seed);
@@ -196,8 +226,7 @@ test('the short cut for plain addresses agrees with the URL parser', () => {
     '~',
   ];
   for (let i = 0; i < 20_000; i++) {
-    const rest = Array.from({ length: 1 + random() * 7 }, () => parts[Math.floor(random() * parts.length)]).join('');
-    const address = `https://${rest}`;
+    const address = `https://${pieces(random, parts)}`;
     if (isTrackable(address, policy)) assert.ok(URL.canParse(address), `${address} (SEED=${seed})`);
   }
 });

@@ -1,6 +1,7 @@
 import { decodeHTMLAttribute } from 'entities';
 import { isSpace } from './characters.ts';
-import { hasSecretParameter, hasUserInfo, isSecretPage, mayBeSecretPage } from './credentials.ts';
+import { hasSecretParameter, hasUserInfo, isSecretPage } from './credentials.ts';
+import { SECRET_PAGES } from './secret-parameters.ts';
 
 /** Longer addresses are left as written: old clients cut them, and a tracking URL would make them longer still. */
 export const MAX_URL_LENGTH = 8_000;
@@ -16,13 +17,17 @@ const NEVER: ReadonlySet<string> = new Set(['javascript', 'vbscript', 'data', 'b
 
 // Printable ASCII without spaces: nothing to strip, nothing to refuse.
 const PLAIN = /^[!-~]*$/;
+// The same without `&`: nothing to decode either.
+const PLAIN_RAW = /^[!-%'-~]*$/;
 const SCHEME = /^[a-z][a-z0-9+.-]*$/;
 const WEB = /^https?:\/\/[^/\\]/i;
-// Always valid: lower-case labels, the last one letters (so no IPv4 number), no punycode, no port.
-const PLAIN_WEB = /^https?:\/\/(?:(?!xn--)[a-z0-9-]+\.)+[a-z]{2,}(?:[/?#][!-~]*)?$/;
+// Always valid: lower-case labels, the last one letters (so no IPv4 number), no punycode, no port. Never a secret page.
+const PLAIN_WEB = new RegExp(
+  `^https?://(?!${SECRET_PAGES.map((page) => page.host).join('|')})(?:(?!xn--)[a-z0-9-]+\\.)+[a-z]{2,}(?:[/?#][!-~]*)?$`,
+);
 // Always valid: without a slash behind the colon there is no host to check.
 const OPAQUE = /^(?:mailto|tel):[^/]/;
-const PLACEHOLDER = /\{\{|\*\||%%|\$\{|<%|\[\[/;
+const PLACEHOLDER = /^[^?]*(?:\{\{|\*\||%%|\$\{|<%|\[\[)/;
 const UNUSABLE = /[\p{Cc}\p{Cs}]/u;
 
 /** `schemes` without the colon; `secretNames` are added to the strong secret parameters. Case does not matter. */
@@ -39,8 +44,7 @@ export function linkPolicy(schemes: readonly string[], secretNames: readonly str
  * and line breaks removed. Null when it is empty, too long, or holds control characters or half a surrogate pair.
  */
 export function readAddress(raw: string): string | null {
-  const text = raw.includes('&') ? decodeHTMLAttribute(raw) : raw;
-  const address = PLAIN.test(text) ? text : stripped(text);
+  const address = PLAIN_RAW.test(raw) ? raw : stripped(decodeHTMLAttribute(raw));
   if (address === null || address === '' || address.length > MAX_URL_LENGTH) return null;
   return address;
 }
@@ -66,7 +70,7 @@ function schemeOf(address: string): string {
 
 function isFitWebAddress(address: string): boolean {
   // Saves parsing most addresses, which costs as much as the rest of this file.
-  if (PLAIN_WEB.test(address) && !mayBeSecretPage(address)) return true;
+  if (PLAIN_WEB.test(address)) return true;
   if (!isWebAddress(address) || hasUserInfo(address) || !URL.canParse(address)) return false;
   const parsed = new URL(address);
   return isHost(parsed.hostname) && !isSecretPage(parsed);
@@ -79,11 +83,12 @@ function isHost(hostname: string): boolean {
 
 /** What follows `mailto:` or `tel:` names something and is not a placeholder. One in the parameters is literal text. */
 function isTarget(address: string, from: number): boolean {
-  if (from === address.length || !(OPAQUE.test(address) || URL.canParse(address))) return false;
-  return !PLACEHOLDER.test(address.slice(from).split('?', 1)[0] ?? '');
+  if (from === address.length || PLACEHOLDER.test(address)) return false;
+  return OPAQUE.test(address) || URL.canParse(address);
 }
 
 function stripped(text: string): string | null {
+  if (PLAIN.test(text)) return text;
   let start = 0;
   let end = text.length;
   while (start < end && isSpace(text.charCodeAt(start))) start++;

@@ -90,12 +90,14 @@ function find(html: string, options: RewriteOptions, target: RewriteTarget): Fou
   const places: PixelPlaces = { bodyStart: -1, bodyEnd: -1, htmlEnd: -1, end: html.length };
   const policy = linkPolicy(options.linkSchemes, options.secretParameters);
   const untouched = new Set(options.untouched);
+  // Hashing every address is not cheap, and few mails have such a list.
+  const isUntouched = (url: string): boolean => untouched.size > 0 && untouched.has(url);
 
   const link = (start: number, end: number, hidden: boolean): void => {
     const written = options.links ? readAddress(html.slice(start, end)) : null;
     if (written === null) return;
     const url = unwrapped(written, target);
-    if (isTrackable(url, policy) && !untouched.has(url)) occurrences.push({ start, end, url, hidden });
+    if (isTrackable(url, policy) && !isUntouched(url)) occurrences.push({ start, end, url, hidden });
     else if (url !== written) splices.push({ start, end, text: attributeText(url, html, start) });
   };
   let offset = 0;

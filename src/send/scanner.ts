@@ -20,7 +20,7 @@ export interface Sightings {
   link(valueStart: number, valueEnd: number): void;
   /** An `<img>` tag with a `src`. */
   image(tagStart: number, tagEnd: number, valueStart: number, valueEnd: number): void;
-  /** An ordinary or conditional comment, `<!--` and end included. */
+  /** An ordinary or conditional comment, `<!--` and end included. Those without a `href` may be left out. */
   comment(start: number, end: number): void;
   bodyStart(tagEnd: number): void;
   bodyEnd(tagStart: number): void;
@@ -42,18 +42,15 @@ interface Walk {
  */
 export function scan(html: string, sees: Sightings, vml = false): number {
   const walk: Walk = { html, sees, vml, nesting: newNesting(), tail: newTagTail() };
-  let at = html.indexOf('<');
-  while (at !== -1) {
-    if (walk.nesting.open.length === 0 && !vml) {
-      const skipped = skipPlainRun(html, at);
-      if (skipped === html.length) return skipped;
-      at = skipped;
-    }
+  let at = 0;
+  for (;;) {
+    const isPlain = walk.nesting.open.length === 0 && !vml;
+    at = isPlain ? skipPlainRun(html, at) : html.indexOf('<', at);
+    if (at === -1 || at === html.length) return templateStart(walk.nesting, html.length);
     const next = markup(walk, at, html.charCodeAt(at + 1));
     if (next === -1) return templateStart(walk.nesting, at);
-    at = html.indexOf('<', next);
+    at = next;
   }
-  return templateStart(walk.nesting, html.length);
 }
 
 /** Every function below returns the index to go on at, or -1 when the input ends inside what began at `at`. */
@@ -192,7 +189,7 @@ const KINDS_BY_LENGTH: readonly (readonly Kind[])[] = [
   ['plaintext'],
 ];
 
-const skipPlainRun = plainRunSkipper([...KINDS_BY_LENGTH.flat(), 'html']);
+const skipPlainRun = plainRunSkipper({ startTags: KINDS_BY_LENGTH.flat(), endTags: ['body', 'html'] });
 
 /** The element's name when it means something to the scanner, else ''. */
 function kindOf(html: string, start: number, end: number): Kind {
