@@ -69,6 +69,15 @@ describe('settings', () => {
     );
   });
 
+  it('overlooks what Kubernetes says about a service called telltale', () => {
+    const injected = {
+      TELLTALE_SERVICE_HOST: '10.0.0.1',
+      TELLTALE_PORT: 'tcp://10.0.0.1:80',
+      TELLTALE_PORT_80_TCP: 'x',
+    };
+    assert.deepEqual(problemsOf(injected), []);
+  });
+
   it('counts an empty value as not set', () => {
     assert.equal(loadConfig({ PORT: '', TELLTALE_SECRET: ' ' }).port, 8080);
   });
@@ -77,6 +86,9 @@ describe('settings', () => {
     assert.deepEqual([...loadConfig({}, ['--roles', 'edge']).roles], ['edge']);
     assert.deepEqual([...loadConfig({}, ['--roles=api,work']).roles], ['edge', 'api', 'work']);
     assert.match(problemsOf({}, ['--roles', 'worker']).join(), /"worker" is none of api, edge, work/);
+    for (const args of [['--role', 'api'], ['--help'], ['--roles'], ['--roles=api', 'x'], ['api']]) {
+      assert.match(problemsOf({}, args).join(), /is not understood; the one option is --roles/, args.join(' '));
+    }
   });
 
   it('stand in .env.example and in docs/operations.md, every one and no other', () => {

@@ -47,6 +47,8 @@ export const SETTINGS = [
   'TELLTALE_LOG_LEVEL',
 ] as const;
 
+/** Put into every container's environment when a Kubernetes service is called telltale. */
+const OF_KUBERNETES = /^TELLTALE_(SERVICE_(HOST|PORT)|PORT(_\d+_|$))/;
 const ROLES: readonly Role[] = ['api', 'edge', 'work'];
 const LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 
@@ -66,7 +68,8 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
   };
 
   for (const name of Object.keys(env)) {
-    if (name.startsWith('TELLTALE_') && !SETTINGS.some((known) => known === name)) {
+    if (!name.startsWith('TELLTALE_') || OF_KUBERNETES.test(name)) continue;
+    if (!SETTINGS.some((known) => known === name)) {
       problems.push(`${name}: there is no such setting.${nearest(name)}`);
     }
   }
@@ -161,9 +164,14 @@ function parseSwitch(text: string | null, fallback: boolean): boolean {
 }
 
 function parseRoles(args: readonly string[]): ReadonlySet<Role> {
-  const at = args.findIndex((arg) => arg === '--roles' || arg.startsWith('--roles='));
-  if (at < 0) return new Set(ROLES);
-  const text = args[at]?.startsWith('--roles=') ? args[at].slice(8) : (args[at + 1] ?? '');
+  if (args.length === 0) return new Set(ROLES);
+  const [, text = args[1]] = /^--roles(?:=(.*))?$/.exec(args[0] ?? '') ?? [];
+  const expected = args[0] === '--roles' ? 2 : 1;
+  if (text === undefined || args.length !== expected) {
+    throw new Problem(
+      `"${args.join(' ')}" is not understood; the one option is --roles with some of ${ROLES.join(',')}.`,
+    );
+  }
   return new Set<Role>(['edge', ...text.split(',').map((role) => oneOf(role.trim(), ROLES))]);
 }
 

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
 
 export type Log = Logger;
@@ -12,7 +13,27 @@ export function makeLog(level: LogLevel): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       messageKey: 'event',
+      serializers: { err: describeError },
     },
-    pino.destination({ fd: 2, sync: false }),
+    standardError,
   );
+}
+
+/** A line that cannot be written (a full disk) is dropped: pino's own destination would try for ever, and nobody be served. */
+const standardError = {
+  write(line: string): void {
+    try {
+      writeSync(2, line);
+    } catch {
+      // nowhere to say so
+    }
+  },
+};
+
+/** Not the driver's `detail`, `where` or `query`: they quote rows, and rows hold addresses. */
+function describeError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const code = 'code' in error ? { code: error.code } : {};
+  const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
+  return { type: error.name, message: error.message, ...code, stack: error.stack, ...cause };
 }

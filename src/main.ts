@@ -36,6 +36,7 @@ async function run(): Promise<void> {
     );
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
+  process.stdout.on('error', () => {}); // a closed pipe or a full disk there is no reason to end
 
   try {
     const doors = await startDoors({ config, log, releasers });

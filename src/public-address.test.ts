@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseRanges } from './addresses.ts';
-import { judgeAddress } from './public-address.ts';
+import { type AddressPolicy, judgeAddress } from './public-address.ts';
 
 const closed = { allowLoopback: false, allowPrivateTargets: parseRanges('') };
 const open = { allowLoopback: true, allowPrivateTargets: parseRanges('0.0.0.0/0, ::/0') };
@@ -68,8 +68,11 @@ for (const [address, whenClosed, whenOpen] of TABLE) {
   });
 }
 
-test('loopback is not opened by a private range, nor a private address by loopback', () => {
-  assert.equal(judgeAddress({ ...open, allowLoopback: false }, '127.0.0.1').kind, 'blocked');
+test('loopback is opened by a loopback URL or by being listed, never by another range', () => {
+  const listed = (text: string): AddressPolicy => ({ allowLoopback: false, allowPrivateTargets: parseRanges(text) });
+  assert.equal(judgeAddress(listed('10.0.0.0/8'), '127.0.0.1').kind, 'blocked');
+  assert.equal(judgeAddress(listed('127.0.0.0/8'), '127.0.0.1').kind, 'allowed');
+  assert.equal(judgeAddress(listed('::1'), '::1').kind, 'allowed');
   assert.equal(judgeAddress({ ...closed, allowLoopback: true }, '10.0.0.1').kind, 'blocked');
 });
 

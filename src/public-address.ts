@@ -18,7 +18,7 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 // Services of a cloud's own host, answered to whoever runs on it. No range an operator opens includes them.
 const METADATA = new Set(['169.254.169.254', '168.63.129.16', '100.100.100.200', 'fd00:ec2::254', 'fd20:ce::254']);
-const OPENABLE = new Set(['private', 'carrierGradeNat', 'uniqueLocal']);
+const OPENABLE = new Set(['private', 'carrierGradeNat', 'uniqueLocal', 'loopback']);
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3'); // RFC 4291 section 2.4: all that is handed out
 const NAT64 = ipaddr.IPv6.parseCIDR('64:ff9b::/96'); // RFC 6052; a DNS64 network answers every IPv4-only name with it
 

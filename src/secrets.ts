@@ -38,7 +38,7 @@ export async function loadApiKey(config: Config): Promise<string> {
 async function readOrMake(file: string, make: () => string): Promise<string> {
   const known = await readFile(file, 'utf8').catch(nullIfMissing);
   if (known !== null) return known.trim();
-  await mkdir(join(file, '..'), { recursive: true });
+  await mkdir(join(file, '..'), { recursive: true, mode: 0o700 });
   const draft = `${file}.${randomBytes(6).toString('hex')}`;
   const handle = await open(draft, 'wx', 0o600);
   try {

@@ -4,6 +4,7 @@ import { migrate } from '../db/migrate.ts';
 import { type Connection, connect, type Sql } from '../db/pool.ts';
 import { StartError } from '../errors.ts';
 import { makeLog } from '../log.ts';
+import { loadKeyring } from '../secrets.ts';
 
 /** A service that is just starting holds the data folder but has no server yet. */
 const WAIT_MS = 10_000;
@@ -41,6 +42,7 @@ async function open(config: Config): Promise<Opened> {
     const running = await connectEmbedded(config.dataDir);
     if (running !== null) return { connection: running, stop: nothing };
     try {
+      await loadKeyring(config); // before there is a database: beside one, none is made any more
       return await startEmbedded({ dataDir: config.dataDir, log: makeLog('error') });
     } catch (error) {
       const held = error instanceof StartError && !(error instanceof EmbeddedUnavailable);

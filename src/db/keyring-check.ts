@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { StartError } from '../errors.ts';
+import { LOCKS } from './locks.ts';
 import type { Sql } from './pool.ts';
 import { transaction } from './transaction.ts';
 
@@ -8,15 +9,13 @@ export interface CheckedKeys {
   derive(keyId: number, purpose: 'check'): Buffer;
 }
 
-const LOCK = 7_315_203; // advisory lock: of two processes with different new rings one must lose
-
 /**
  * Refuses a keyring that does not fit this database: every key it has seen must be in the ring, unchanged. Keys that
  * are new to the database are written down. Throws a StartError that says what to do.
  */
 export async function checkKeyring(sql: Sql, ring: CheckedKeys): Promise<void> {
   await transaction(sql, async (tx) => {
-    await tx`select pg_advisory_xact_lock(${LOCK})`;
+    await tx`select pg_advisory_xact_lock(${LOCKS.keyring})`;
     const rows = await tx<{ id: number; value: Buffer }[]>`
       select key_id as id, value from keyring_checks order by key_id`;
     const known = new Map(rows.map(({ id, value }) => [id, value]));

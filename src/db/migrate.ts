@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { StartError } from '../errors.ts';
+import { LOCKS } from './locks.ts';
 import type { Sql } from './pool.ts';
 import { transaction } from './transaction.ts';
 
 const FOLDER = new URL('../../../migrations/', import.meta.url);
-const LOCK = 7_315_201; // advisory lock: one process migrates, the others wait and find nothing to do
 
 export interface Migration {
   readonly number: number;
@@ -33,13 +33,13 @@ export async function migrate(sql: Sql, migrations?: readonly Migration[]): Prom
   const newest = all.at(-1)?.number ?? 0;
   const applied: string[] = [];
   await transaction(sql, async (tx) => {
-    await tx`select pg_advisory_xact_lock(${LOCK})`;
+    await tx`select pg_advisory_xact_lock(${LOCKS.migrate})`;
     await tx`create table if not exists schema_migrations (
       number integer primary key, name text not null, applied_at timestamptz not null default now())`;
   });
   for (;;) {
     const done = await transaction(sql, async (tx) => {
-      await tx`select pg_advisory_xact_lock(${LOCK})`;
+      await tx`select pg_advisory_xact_lock(${LOCKS.migrate})`;
       const [row] = await tx<{ number: number }[]>`select coalesce(max(number), 0) as number from schema_migrations`;
       const current = row?.number ?? 0;
       if (current > newest) {

@@ -1,9 +1,9 @@
+import { LOCKS } from './locks.ts';
 import type { Sql } from './pool.ts';
 import { transaction } from './transaction.ts';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
 const MONDAY_MS = 4 * 24 * 60 * 60 * 1000; // 1970-01-05
-const LOCK = 7_315_202;
 
 /** Tables partitioned by week on a UUIDv7 column. */
 export const PARTITIONED = ['events', 'notifications', 'deliveries', 'attempts'] as const;
@@ -24,7 +24,7 @@ export async function ensurePartitions(
   const missing = names.filter(({ name }) => !known.some(({ relname }) => relname === name));
   if (missing.length === 0) return;
   await transaction(sql, async (tx) => {
-    await tx`select pg_advisory_xact_lock(${LOCK})`;
+    await tx`select pg_advisory_xact_lock(${LOCKS.partitions})`;
     for (const { table, name, from, to } of missing) {
       await tx.unsafe(
         `create table if not exists ${name} partition of ${table} for values from ('${from}') to ('${to}')`,

@@ -1,3 +1,4 @@
+import { createConnection, type Socket } from 'node:net';
 import postgres from 'postgres';
 import { ARRAY_TYPES } from './arrays.ts';
 
@@ -9,7 +10,13 @@ export type Tx = postgres.TransactionSql;
 /** Where the database listens: a URL, or the socket of the embedded server. */
 export type Connection =
   | string
-  | { readonly host: string; readonly port: number; readonly database: string; readonly username: string };
+  | {
+      readonly host: string;
+      readonly port: number;
+      readonly database: string;
+      readonly username: string;
+      readonly password?: string;
+    };
 
 export interface PoolOptions {
   /** Connections at most; the embedded server allows 40 in all. */
@@ -30,7 +37,40 @@ export function connect(connection: Connection, options: PoolOptions = {}): Sql 
     types: ARRAY_TYPES,
   } as const;
   const where = typeof connection === 'string' ? (socketOf(connection) ?? connection) : connection;
-  return typeof where === 'string' ? postgres(where, common) : postgres({ ...where, ...common });
+  const sockets = new Set<Socket>();
+  const socket = (target: Target): Socket => open(target, sockets);
+  // The driver's types do not know the option that its documentation names ("Custom socket").
+  const ours: typeof common & { socket: typeof socket } = { ...common, socket };
+  const sql = typeof where === 'string' ? postgres(where, ours) : postgres({ ...where, ...ours });
+  lines.set(sql, sockets);
+  return sql;
+}
+
+const lines = new WeakMap<Sql, Set<Socket>>();
+
+/**
+ * Ends every connection of a pool from our side: what waits for an answer fails as lost, and the next query connects
+ * anew. For a network that went silent, where TCP alone would give up only after a quarter of an hour.
+ */
+export function cutConnections(sql: Sql): void {
+  for (const socket of lines.get(sql) ?? []) socket.destroy();
+}
+
+/** What the driver has made of host, port and path. */
+interface Target {
+  readonly host: readonly string[];
+  readonly port: readonly number[];
+  readonly path?: string | false;
+}
+
+/** Not connected yet: the driver writes into it at once, and its own time-out and close handling see to the rest. */
+function open(target: Target, sockets: Set<Socket>): Socket {
+  const [host = 'localhost'] = target.host;
+  const [port = 5432] = target.port;
+  const socket = target.path ? createConnection(target.path) : createConnection({ host, port, noDelay: true });
+  sockets.add(socket);
+  socket.once('close', () => sockets.delete(socket));
+  return Object.assign(socket, { host, port }); // what it takes the TLS server name from
 }
 
 /** libpq's form for a Unix socket, `postgres:///database?host=/folder&user=name`, which the driver does not read. */
@@ -39,11 +79,13 @@ function socketOf(url: string): Exclude<Connection, string> | null {
   const host = searchParams.get('host');
   if (host === null || !host.startsWith('/')) return null;
   const user = searchParams.get('user') ?? decodeURIComponent(username);
+  const password = searchParams.get('password');
   return {
     host,
     port: Number(port || searchParams.get('port') || 5432),
     database: decodeURIComponent(pathname.slice(1)) || user,
     username: user,
+    ...(password === null ? {} : { password }),
   };
 }
 
@@ -73,6 +115,14 @@ const LOST = new Set([
 
 export function isConnectionLost(error: unknown): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && LOST.has(error.code);
+}
+
+/** The same for a connection that was there: a file that is missing or a host that cannot be found is something else. */
+export function isDriverLoss(error: unknown): boolean {
+  return (
+    isConnectionLost(error) &&
+    /^(CONNECT|57P|08|ECONNRESET|EPIPE|ETIMEDOUT)/.test(String(Reflect.get(Object(error), 'code')))
+  );
 }
 
 /** Deadlock or serialisation failure: the whole transaction may simply be run again. */

@@ -1,4 +1,4 @@
-import { isConnectionLost, type Sql, type Tx } from './pool.ts';
+import { isDriverLoss, type Sql, type Tx } from './pool.ts';
 
 /**
  * A READ COMMITTED transaction, also where the server's default is another one.
@@ -13,7 +13,7 @@ export async function transaction<T>(sql: Sql, work: (tx: Tx) => Promise<T>): Pr
     try {
       holder.result = await work(tx);
     } catch (error) {
-      if (isConnectionLost(error) || isFatal(error)) await new Promise<never>(() => {});
+      if (isDriverLoss(error) || isFatal(error)) await new Promise<never>(() => {});
       throw error;
     }
   });

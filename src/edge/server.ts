@@ -107,5 +107,5 @@ const MANGLED = /^(?:https?:\/\/[^/]*)?\/+([co])(?:\/|%2f)/i;
 function doorOf(target: string): string | undefined {
   if (target.startsWith('/o/')) return 'o';
   if (target.startsWith('/c/')) return 'c';
-  return MANGLED.exec(target)?.[1];
+  return MANGLED.exec(target)?.[1]?.toLowerCase();
 }

@@ -2,8 +2,8 @@ import type { Config } from '../config.ts';
 import type { FirstApplication } from './bootstrap.ts';
 
 /**
- * What `npm start` says on standard output once all is ready. On a public installation the key is not printed: there,
- * standard output ends in somebody's log.
+ * What `npm start` says on standard output once all is ready. On a public installation neither key nor sign-in token is
+ * printed: there, standard output ends in somebody's log.
  */
 export function banner(config: Config, first: FirstApplication, signInToken: string): string {
   const { apiKey, grant } = first;
@@ -16,7 +16,9 @@ export function banner(config: Config, first: FirstApplication, signInToken: str
     '',
     `Telltale is ready at ${config.publicUrl}`,
     '',
-    `  Sign in   ${config.publicUrl}/sign-in?token=${signInToken}   (works once)`,
+    config.loopback
+      ? `  Sign in   ${config.publicUrl}/sign-in?token=${signInToken}   (works once)`
+      : '  Sign in   npm run telltale -- sign-in',
     `  API key   ${key}`,
   ];
   if (config.practice)

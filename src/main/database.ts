@@ -4,12 +4,14 @@ import { startEmbedded } from '../db/embedded.ts';
 import { checkKeyring } from '../db/keyring-check.ts';
 import { migrate } from '../db/migrate.ts';
 import { ensurePartitions } from '../db/partitions.ts';
-import { type Connection, connect, isConnectionLost, type Sql } from '../db/pool.ts';
+import { type Connection, connect, cutConnections, isConnectionLost, type Sql } from '../db/pool.ts';
 import type { Keyring } from '../keyring.ts';
 import type { Log } from '../log.ts';
 import type { Releasers } from './releasers.ts';
 
 const ASK_EVERY_MS = 1000;
+/** So many questions in a row neither answered nor refused: the connections are dead, and nobody says so. */
+const SILENT_TIMES = 10;
 const PARTITIONS_EVERY_MS = 60 * 60_000;
 
 export interface Database {
@@ -28,8 +30,10 @@ export async function openDatabase(deps: {
 }): Promise<Database> {
   const { ring, log, releasers } = deps;
   const connection = await locate(deps);
+  const pools: Sql[] = [];
   const pool = (name: string, max: number): Sql => {
     const sql = connect(connection, { max, applicationName: `telltale ${name}` });
+    pools.push(sql);
     releasers.add('tools', `${name} pool`, () => sql.end({ timeout: 2 }));
     return sql;
   };
@@ -42,14 +46,22 @@ export async function openDatabase(deps: {
   });
 
   let reachable = true;
+  let silent = 0;
   const look = async (): Promise<void> => {
-    const answered = await Promise.race([
+    const answer = await Promise.race([
       sql`select 1`.then(
-        () => true,
-        () => false,
+        () => 'yes',
+        () => 'no',
       ),
-      delay(ASK_EVERY_MS, false, { ref: false }),
+      delay(ASK_EVERY_MS, 'none', { ref: false }),
     ]);
+    silent = answer === 'none' ? silent + 1 : 0;
+    if (silent >= SILENT_TIMES) {
+      silent = 0;
+      log.error({}, 'database.silent');
+      for (const each of pools) cutConnections(each);
+    }
+    const answered = answer === 'yes';
     if (answered !== reachable) log[answered ? 'info' : 'error']({}, answered ? 'database.back' : 'database.away');
     reachable = answered;
   };

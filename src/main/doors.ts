@@ -1,4 +1,6 @@
 // What answers readers: needs keys, the spool and the last copy of the stops, and no database.
+import { constants } from 'node:fs';
+import { access, mkdir } from 'node:fs/promises';
 import type { Config, Role } from '../config.ts';
 import { type EdgeCounters, newEdgeCounters } from '../edge/counters.ts';
 import type { LookUpLink } from '../edge/lookup.ts';
@@ -36,6 +38,7 @@ export async function startDoors(deps: {
   readonly releasers: Releasers;
 }): Promise<Doors> {
   const { config, log, releasers } = deps;
+  await openDataDir(config.dataDir);
   const ring = await loadKeyring(config);
   const keys = tokenKeys(ring);
   const stops = await loadStopList({ dataDir: config.dataDir, log });
@@ -88,6 +91,16 @@ export async function startDoors(deps: {
       opened = true;
     },
   };
+}
+
+async function openDataDir(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await access(dataDir, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StartError([`TELLTALE_DATA_DIR: ${dataDir} cannot be used as a folder to write to: ${why}`]);
+  }
 }
 
 function whyNot(config: Config, error: NodeJS.ErrnoException): string {

@@ -20,6 +20,9 @@ export interface Front {
   openApi(api: Handler): void;
 }
 
+const BUSY = 'The service is starting or stopping; try again in a moment.';
+const ELSEWHERE = 'This process does not serve the API (it was started with --roles); ask another one.';
+
 export function makeFront(deps: { readonly metrics: Metrics; readonly readiness: Readiness }): Front {
   const { metrics, readiness } = deps;
   let api: Handler | null = null;
@@ -28,14 +31,17 @@ export function makeFront(deps: { readonly metrics: Metrics; readonly readiness:
       api = handler;
     },
     handle(request, response) {
-      const url = new URL(request.url ?? '/', 'http://front');
+      // By hand: what stands in a request line need not be a URL, and URL would throw.
+      const [path, query = ''] = (request.url ?? '').split('?', 2);
+      // `//v3/…`: an apiUri written with a slash at its end.
+      if (path?.startsWith('//')) request.url = request.url?.replace(/^\/+/, '/');
       if (request.method === 'GET' || request.method === 'HEAD') {
-        if (url.pathname === '/health') return health(readiness, response);
-        if (url.pathname === '/ready') return ready(readiness, url.searchParams.get('role'), response);
-        if (url.pathname === '/metrics') return void scrape(metrics, response);
+        if (path === '/health') return health(readiness, response);
+        if (path === '/ready') return ready(readiness, new URLSearchParams(query).get('role'), response);
+        if (path === '/metrics') return void scrape(metrics, response);
       }
       if (api !== null && readiness.up()) return api(request, response);
-      refuse(response);
+      refuse(response, readiness.roles().has('api') ? BUSY : ELSEWHERE);
     },
   };
 }
@@ -58,12 +64,12 @@ async function scrape(metrics: Metrics, response: ServerResponse): Promise<void>
 }
 
 /** The v3 envelope, for a client that comes before the API is up or after it has begun to stop. */
-function refuse(response: ServerResponse): void {
+function refuse(response: ServerResponse, message: string): void {
   const requestId = randomUUID();
   response.setHeader('retry-after', '1').setHeader('x-request-id', requestId).setHeader('connection', 'close');
   answer(response, 503, {
     request_id: requestId,
-    error: { type: 'api.internal_error', message: 'The service is starting or stopping; try again in a moment.' },
+    error: { type: 'api.internal_error', message },
   });
 }
 

@@ -25,6 +25,7 @@ export async function loadStopList(deps: { readonly dataDir: string; readonly lo
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | null = null;
   let source: Sql | null = null;
+  let unwritten: StopTable | null = null;
 
   const adopt = (table: StopTable): void => {
     version = table.version;
@@ -34,13 +35,20 @@ export async function loadStopList(deps: { readonly dataDir: string; readonly lo
     if (source === null) return;
     try {
       const table = await readStops(source, version);
-      if (table === null) return;
-      adopt(table);
-      await writeFile(`${file}.new`, JSON.stringify(table), { mode: 0o600 });
-      await rename(`${file}.new`, file);
+      if (table !== null) {
+        adopt(table);
+        unwritten = table;
+      }
+      // Tried at every poll until it succeeds: a full disk must not leave an old copy behind for the next start.
+      if (unwritten !== null) await write(unwritten);
+      unwritten = null;
     } catch (error) {
       if (!isConnectionLost(error)) deps.log.error({ err: error }, 'stops.not_read');
     }
+  };
+  const write = async (table: StopTable): Promise<void> => {
+    await writeFile(`${file}.new`, JSON.stringify(table), { mode: 0o600 });
+    await rename(`${file}.new`, file);
   };
   const refresh = (): Promise<void> => {
     running ??= poll().finally(() => {

@@ -1,4 +1,5 @@
 import type { Query } from '../db/pool.ts';
+import { uuidTime } from '../ids.ts';
 import type { Trigger } from './events.ts';
 
 export { readLinks as linkUrls } from './links.ts';
@@ -35,11 +36,4 @@ export async function recents(
     order by sequence desc
     limit ${NEWEST}`;
   return [...rows].reverse();
-}
-
-/** When the first counted event of (message, trigger) happened; stays known after its row was pruned. */
-export async function firstEventAt(sql: Query, app: number, messageId: string, trigger: Trigger): Promise<Date | null> {
-  const [row] = await sql<{ first_at: Date | null }[]>`
-    select first_at from counters where app = ${app} and message_id = ${messageId} and trigger = ${trigger}`;
-  return row?.first_at ?? null;
 }

@@ -155,7 +155,11 @@ export async function openSpool(deps: SpoolDeps): Promise<Spool> {
   async function adoptAll(): Promise<void> {
     if (slot === null) return;
     for (const dead of await adoptDeadSlots(spoolFolder, slot)) {
-      const hits = await journals.adopt(dead);
+      const hits = await journals.adopt(dead).catch((error) => {
+        log.warn({ err: error }, 'spool.adoption_failed'); // tried again; the others need not wait for it
+        return null;
+      });
+      if (hits === null) continue;
       log.info({ hits }, 'spool.adopted');
       if (hits > 0) wakeAll();
     }

@@ -1,7 +1,7 @@
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Hit } from '../hit.ts';
 import { Journal, type Place } from './journal.ts';
+import { journalNames, removeSlot } from './slot.ts';
 
 export interface Depth {
   hits: number;
@@ -19,6 +19,8 @@ export class Journals {
   adoptedSlots = 0;
   readonly #own: readonly Journal[];
   readonly #adopted: AdoptedSlot[] = [];
+  /** Folders taken over, also those done with. */
+  readonly #known = new Set<string>();
   #all: readonly Journal[];
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -68,12 +70,13 @@ export class Journals {
     });
   }
 
-  /** Takes over the folder of an adopted slot and returns how many hits wait in it. */
-  adopt(folder: string): Promise<number> {
+  /** Takes over the folder of an adopted slot and returns how many hits wait in it; null when it was before. */
+  adopt(folder: string): Promise<number | null> {
     return this.#inTurn(async () => {
-      const names = (await readdir(folder)).filter((name) => /^\d+$/.test(name)).sort();
+      if (this.#known.has(folder)) return null;
       const journals: Journal[] = [];
-      for (const name of names) journals.push(await Journal.load(join(folder, name)));
+      for (const name of await journalNames(folder)) journals.push(await Journal.load(join(folder, name)));
+      this.#known.add(folder);
       this.#adopted.push({ folder, journals });
       this.adoptedSlots++;
       this.#list();
@@ -93,9 +96,7 @@ export class Journals {
         this.#adopted.splice(this.#adopted.indexOf(slot), 1);
         this.#list();
         for (const journal of slot.journals) await journal.close();
-        // Files that are no segments of this version stay for a person to look at.
-        const left = await readdir(slot.folder, { recursive: true });
-        if (!left.some((name) => name.endsWith('.seg'))) await rm(slot.folder, { recursive: true, force: true });
+        await removeSlot(slot.folder);
       }
     });
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { syncFolder } from './disk.ts';
@@ -8,6 +8,7 @@ import { syncFolder } from './disk.ts';
 // A slot is the folder of one process's spool. It is made under a temporary name with a listening socket in it and
 // then renamed into place, so a slot whose socket refuses has lost its owner and never had none to begin with. Whoever
 // renames a dead slot into its own has adopted it: the rename succeeds for one only, and names never come back.
+// Names of any other form in the spool folder are not ours: they are neither moved nor removed.
 
 export interface Slot {
   readonly folder: string;
@@ -19,6 +20,8 @@ export interface Slot {
 const SOCKET = 'owner.sock';
 const TEMPORARY = '.new-';
 const ADOPTED = 'adopted';
+const NAME = /^\d{14}-[0-9a-f]{8}$/;
+const JOURNAL = /^\d+$/;
 /** `sun_path` holds 108 bytes on Linux, 104 on macOS, the final NUL included. */
 const LONGEST_SOCKET_PATH = process.platform === 'linux' ? 107 : 103;
 const TEMPORARY_FOR_MS = 60_000;
@@ -42,44 +45,84 @@ export async function claimSlot(folder: string): Promise<Slot> {
     await syncFolder(spoolFolder);
   } catch (error) {
     await owner?.close();
-    await rm(temporary, { recursive: true, force: true });
+    await removeEmpty(temporary);
     throw error;
   }
   return { folder, name, release: owner.close };
 }
 
 /**
- * Moves every slot without a living owner into `slot` and returns the folders that are now ours, oldest first. Safe
- * while other processes do the same.
+ * Moves every slot without a living owner into `slot` and returns the folders of all that are now in it, oldest first,
+ * those of earlier calls included: a call that failed half way may have moved some. Safe while other processes do the
+ * same.
  */
 export async function adoptDeadSlots(spoolFolder: string, slot: Slot): Promise<string[]> {
-  const adopted: string[] = [];
+  const mine = join(slot.folder, ADOPTED);
   for (const name of (await readdir(spoolFolder)).sort()) {
     const folder = join(spoolFolder, name);
-    if (name === slot.name || !(await isDead(folder))) continue;
-    if (name.startsWith(TEMPORARY)) await removeLeftover(folder);
-    else adopted.push(...(await adopt(folder, name, slot)));
+    const temporary = name.startsWith(TEMPORARY);
+    if (name === slot.name || !NAME.test(temporary ? name.slice(TEMPORARY.length) : name)) continue;
+    if (!(await isDead(folder))) continue;
+    if (temporary) await removeLeftover(folder);
+    else await adopt(folder, mine, name);
   }
-  if (adopted.length > 0) await syncFolder(spoolFolder);
-  return adopted;
+  const names = await slotsIn(mine);
+  if (names.length === 0) return [];
+  for (const name of names) await lift(join(mine, name), mine);
+  await syncFolder(mine);
+  await syncFolder(spoolFolder);
+  return (await slotsIn(mine)).map((name) => join(mine, name));
 }
 
-async function adopt(folder: string, name: string, slot: Slot): Promise<string[]> {
-  const mine = join(slot.folder, ADOPTED);
+/** The journals of a slot: the names of its folders of segments, in order. */
+export async function journalNames(folder: string): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => JOURNAL.test(name)).sort();
+}
+
+/** Removes a slot of which every hit was read, but for what is not ours or cannot be read: that stays for a person. */
+export async function removeSlot(folder: string): Promise<void> {
+  const left = await readdir(folder, { recursive: true });
+  if (left.some((name) => name.endsWith('.seg'))) return;
+  for (const name of await journalNames(folder)) {
+    const journal = join(folder, name);
+    for (const file of ['cursor', 'cursor.new']) await unlink(join(journal, file)).catch(() => undefined);
+    await rmdir(journal).catch(() => undefined);
+  }
+  await rmdir(join(folder, ADOPTED)).catch(() => undefined);
+  await removeEmpty(folder);
+}
+
+async function adopt(folder: string, mine: string, name: string): Promise<void> {
   await mkdir(mine, { recursive: true, mode: 0o700 });
   try {
     await rename(folder, join(mine, name));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return []; // somebody else was first
+    if (codeOf(error) !== 'ENOENT') throw error; // else somebody else was first
+  }
+}
+
+/**
+ * What a slot had itself adopted moves up into `mine`, so that folders do not nest deeper with every crash. All levels:
+ * an owner may have died between adopting a slot and lifting what was in it.
+ */
+async function lift(folder: string, mine: string): Promise<void> {
+  const inner = join(folder, ADOPTED);
+  for (const name of await slotsIn(inner)) {
+    const lifted = join(mine, name);
+    await rename(join(inner, name), lifted);
+    await lift(lifted, mine);
+  }
+  await rmdir(inner).catch(() => undefined);
+}
+
+/** Names of slots in a folder, oldest first; none when there is no such folder. */
+async function slotsIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).filter((name) => NAME.test(name)).sort();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
     throw error;
   }
-  // What it had itself adopted moves up, so that folders do not nest deeper with every crash.
-  const inner = join(mine, name, ADOPTED);
-  const grand = await readdir(inner).catch(() => []);
-  for (const older of grand) await rename(join(inner, older), join(mine, older));
-  await rm(inner, { recursive: true, force: true });
-  await syncFolder(mine);
-  return [...grand.sort(), name].map((each) => join(mine, each));
 }
 
 async function isDead(folder: string): Promise<boolean> {
@@ -113,7 +156,13 @@ async function knock(folder: string): Promise<string> {
 async function removeLeftover(folder: string): Promise<void> {
   const made = await stat(folder).catch(() => null);
   if (made === null || Date.now() - made.mtimeMs < TEMPORARY_FOR_MS) return;
-  await rm(folder, { recursive: true, force: true });
+  await removeEmpty(folder);
+}
+
+/** A folder with at most a socket in it; one with anything else stays. */
+async function removeEmpty(folder: string): Promise<void> {
+  await unlink(join(folder, SOCKET)).catch(() => undefined);
+  await rmdir(folder).catch(() => undefined);
 }
 
 interface Owner {
