@@ -3,6 +3,7 @@ import type { Answer, Reply, TrackedRequest } from './answer.ts';
 import { type Destination, destinationOf } from './destination.ts';
 import {
   blockedPage,
+  failedPage,
   methodPage,
   programPage,
   redirectPage,
@@ -28,7 +29,7 @@ export function answerClick(parts: EdgeParts, request: TrackedRequest, reply: Re
     parts.counters.forgedClick++;
     reply(unknownLinkPage());
   } else if (link.kind === 'good') follow(parts, request, reply, link.identity, link.destination);
-  else void followRow(parts, request, reply, link.identity);
+  else followRow(parts, request, reply, link.identity).catch(() => reply(failedPage()));
 }
 
 /** The identity is proven, so its row may be asked; a reader is never sent to what no MAC covers. */

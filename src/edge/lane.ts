@@ -5,7 +5,7 @@ import { readSimpleRequest } from './simple-request.ts';
 
 export interface LaneDeps {
   server: Server;
-  /** Calls `reply` exactly once. */
+  /** Calls `reply`, of which the first call counts, and does not throw. */
   handle(request: TrackedRequest, reply: Reply): void;
   /** Idle time after which a connection is closed. */
   keepAliveMs: number;
@@ -16,6 +16,8 @@ export interface LaneDeps {
 export interface Lane {
   /** Closes idle connections now and the others with their answer. */
   close(): void;
+  /** Ends whatever is still open. */
+  destroy(): void;
 }
 
 const SWEEP_MS = 1000;
@@ -52,6 +54,9 @@ export function openLane({ server, handle, keepAliveMs, firstByteMs }: LaneDeps)
       clearInterval(sweep);
       for (const connection of connections) connection.closeIfIdle(Number.POSITIVE_INFINITY);
     },
+    destroy() {
+      for (const connection of connections) connection.destroy();
+    },
   };
 }
 
@@ -85,6 +90,10 @@ class LaneConnection {
     if (!this.#busy && now >= this.#idleUntil) this.#socket.destroy();
   }
 
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
   readonly #onData = (chunk: Buffer): void => {
     if (this.#busy) {
       this.#early.push(chunk);
@@ -103,13 +112,15 @@ class LaneConnection {
 
   readonly #reply = (answer: Answer): void => {
     const socket = this.#socket;
+    if (!this.#busy) return;
     this.#busy = false;
     this.#idleUntil = Date.now() + this.#lane.keepAliveMs;
     if (socket.destroyed) return;
     const last = this.#lane.closing || this.#ended;
     const bytes = serialise(answer, last, this.#lane.keepAliveMs);
     if (last) {
-      socket.end(bytes, answer.encoding);
+      socket.write(bytes, answer.encoding);
+      socket.destroySoon(); // as node:http does: the client need not close its half
       return;
     }
     socket.write(bytes, answer.encoding);

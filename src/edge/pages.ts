@@ -64,6 +64,10 @@ export function notFoundPage(): Answer {
   return page(404, 'Not found', '<p>There is nothing at this address.</p>');
 }
 
+export function failedPage(): Answer {
+  return page(500, 'Something went wrong', '<p>This request could not be answered.</p>');
+}
+
 export function escapeHtml(text: string): string {
   if (!/[&<>"']/.test(text)) return text;
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);

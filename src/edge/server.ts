@@ -8,9 +8,10 @@ import type { EdgeCounters } from './counters.ts';
 import { openLane } from './lane.ts';
 import { boundedLookUp, type LookUpLink } from './lookup.ts';
 import { answerOpen } from './open.ts';
-import { notFoundPage } from './pages.ts';
+import { failedPage, notFoundPage } from './pages.ts';
 import type { EdgeParts } from './parts.ts';
 import type { StopList } from './stops.ts';
+import { tellTrackingHost } from './tracking-host.ts';
 
 export interface EdgeDeps {
   keys: TokenKeys;
@@ -21,16 +22,20 @@ export interface EdgeDeps {
   trustedProxies: Ranges;
   /** `host[:port]` that serves tracked links and pixels and nothing else; null: there is none apart. */
   trackingOnlyHost: string | null;
+  /** `host[:port]` of everything else; without it `trackingOnlyHost` is known by name and port. */
+  publicHost?: string;
   counters: EdgeCounters;
   /** Gets every other request, untouched. */
   fallback(req: IncomingMessage, res: ServerResponse): void;
+  /** Time in which the headers of a request must come; for tests. */
+  headersMs?: number;
 }
 
 export interface Edge {
   readonly server: Server;
   /** Resolves with the port: the one asked for, or one that was free for 0. */
   listen(port: number, host: string): Promise<number>;
-  /** Lets answers under way finish, closes every connection after its answer; ten seconds at most. */
+  /** Lets answers under way finish, closes every connection after its answer; two seconds at most. */
   close(): Promise<void>;
 }
 
@@ -39,44 +44,76 @@ const KEEP_ALIVE_MS = 75_000;
 const HEADERS_MS = 10_000;
 /** A whole request, attachments on a slow line included. */
 const REQUEST_MS = 300_000;
-const CLOSE_MS = 10_000;
+/** Below what the whole service grants its doors when it stops (2.5 s). */
+const CLOSE_MS = 2000;
 const SWEEP_MS = 20;
 const CLOSE = ['Connection', 'close'];
 
 /** The front door: answers tracked links and pixels itself and hands everything else on. */
 export function createEdge(deps: EdgeDeps): Edge {
   let closing = false;
-  const { lookUpLink, trackingOnlyHost, fallback, ...shared } = deps;
-  const onlyTracking = trackingOnlyHost?.toLowerCase();
+  const { lookUpLink, trackingOnlyHost, publicHost = null, fallback, headersMs = HEADERS_MS, ...shared } = deps;
+  const asksTrackingHost = tellTrackingHost(trackingOnlyHost, publicHost);
   const parts: EdgeParts = { ...shared, lookUp: boundedLookUp(lookUpLink) };
 
-  /** False: the request is for neither a link nor a pixel. */
+  /** False: the request is for neither a link nor a pixel. Never throws. */
   const handle = (request: TrackedRequest, reply: Reply): boolean => {
     const door = doorOf(request.target);
-    if (door === 'o') answerOpen(parts, request, reply);
-    else if (door === 'c') answerClick(parts, request, reply);
+    try {
+      if (door === 'o') answerOpen(parts, request, reply);
+      else if (door === 'c') answerClick(parts, request, reply);
+    } catch {
+      reply(failedPage());
+    }
     return door !== undefined;
   };
   const send = (res: ServerResponse, { status, headers, body, encoding }: Answer): void => {
-    res.writeHead(status, closing ? [...headers, ...CLOSE] : headers);
-    res.end(body, encoding);
+    try {
+      res.writeHead(status, closing ? [...headers, ...CLOSE] : headers);
+      res.end(body, encoding);
+    } catch {
+      fail(res);
+    }
+  };
+  const fail = (res: ServerResponse): void => {
+    if (res.writableEnded) return;
+    if (res.headersSent) {
+      res.destroy();
+      return;
+    }
+    for (const name of res.getHeaderNames()) res.removeHeader(name);
+    send(res, failedPage());
+  };
+  const answer = (req: IncomingMessage, res: ServerResponse): void => {
+    const { method = '', url: target = '', rawHeaders } = req;
+    const request = { method, target, rawHeaders, peer: req.socket.remoteAddress ?? '' };
+    if (handle(request, (answered) => send(res, answered))) return;
+    if (asksTrackingHost(target, req.headers.host)) {
+      send(res, notFoundPage());
+      return;
+    }
+    if (closing) res.setHeader('Connection', 'close');
+    fallback(req, res);
   };
 
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: headersMs,
+      requestTimeout: REQUEST_MS,
+      // Looked at every 30 s by default, which would make ten seconds forty.
+      connectionsCheckingInterval: headersMs / 10,
+    },
     (req, res) => {
-      const { method = '', url: target = '', rawHeaders } = req;
-      const request = { method, target, rawHeaders, peer: req.socket.remoteAddress ?? '' };
-      if (handle(request, (answer) => send(res, answer))) return;
-      if (onlyTracking !== undefined && req.headers.host?.toLowerCase() === onlyTracking) {
-        send(res, notFoundPage());
-        return;
+      // One request must not end the process and everybody else's with it.
+      try {
+        answer(req, res);
+      } catch {
+        fail(res);
       }
-      if (closing) res.setHeader('Connection', 'close');
-      fallback(req, res);
     },
   );
-  const lane = openLane({ server, handle, keepAliveMs: KEEP_ALIVE_MS, firstByteMs: HEADERS_MS });
+  const lane = openLane({ server, handle, keepAliveMs: KEEP_ALIVE_MS, firstByteMs: headersMs });
 
   return {
     server,
@@ -85,6 +122,7 @@ export function createEdge(deps: EdgeDeps): Edge {
         server.once('error', reject);
         server.listen(port, host, () => {
           server.off('error', reject);
+          server.on('error', () => undefined); // a connection that could not be accepted: the next one may
           const address = server.address();
           resolve(typeof address === 'object' && address !== null ? address.port : port);
         });
@@ -93,7 +131,10 @@ export function createEdge(deps: EdgeDeps): Edge {
       closing = true;
       lane.close();
       const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
-      const force = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+      const force = setTimeout(() => {
+        lane.destroy();
+        server.closeAllConnections();
+      }, CLOSE_MS);
       await new Promise((resolve) => server.close(resolve));
       clearInterval(sweep);
       clearTimeout(force);

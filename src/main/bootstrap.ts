@@ -21,7 +21,7 @@ export async function bootstrap(deps: {
   const { sql, config } = deps;
   const { application } = await firstApplication(sql);
   const apiKey = await loadApiKey(config);
-  await ensureSettingKey(sql, application.serial, apiKey);
+  await ensureSettingKey(sql, application.serial, apiKey, config.apiKey === null ? 'file' : 'setting');
   const known = await findGrant(sql, application.serial, PRACTICE_ADDRESS);
   return { apiKey, grant: known ?? (await createPracticeGrant(deps, application.serial)) };
 }

@@ -69,6 +69,7 @@ export async function startDoors(deps: {
     lookUpLink: (identity) => lookUp(identity),
     trustedProxies: config.trustedProxies,
     trackingOnlyHost: config.trackingUrl === config.publicUrl ? null : new URL(config.trackingUrl).host,
+    publicHost: new URL(config.publicUrl).host,
     fallback: front.handle,
   });
   await edge.listen(config.port, config.host).catch((error: NodeJS.ErrnoException) => {

@@ -38,7 +38,7 @@ export function makeFront(deps: { readonly metrics: Metrics; readonly readiness:
       if (request.method === 'GET' || request.method === 'HEAD') {
         if (path === '/health') return health(readiness, response);
         if (path === '/ready') return ready(readiness, new URLSearchParams(query).get('role'), response);
-        if (path === '/metrics') return void scrape(metrics, response);
+        if (path === '/metrics') return void scrape(metrics, response).catch(() => response.destroy());
       }
       if (api !== null && readiness.up()) return api(request, response);
       refuse(response, readiness.roles().has('api') ? BUSY : ELSEWHERE);

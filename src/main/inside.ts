@@ -45,7 +45,12 @@ export async function startInside(deps: {
   const first = await retrying(() => bootstrap({ sql: api, vault, config }));
 
   await stops.follow(database.pool('stops', 1));
-  wake.on('stops', () => stops.refresh());
+  wake.on('stops', () => void stops.refresh());
+  // The process that was told so has stopped when it answers; the others follow by the hint, at the latest within a second.
+  const onStops = async (): Promise<void> => {
+    await stops.refresh();
+    wake('stops');
+  };
   showHits(metrics, doors.counters, spool);
   const links = database.pool('links', 4);
   doors.useLookUp(({ app, message, link }) => readLink(links, app, message, link));
@@ -90,8 +95,8 @@ export async function startInside(deps: {
       ring,
       publicUrl: config.publicUrl,
       routes: [
-        applicationRoutes({ sql: api }),
-        grantRoutes({ sql: api }),
+        applicationRoutes({ sql: api, onStops }),
+        grantRoutes({ sql: api, onStops }),
         messageRoutes(sendDeps),
         webhookRoutes({ sql: api, vault, safeFetch }),
         ...(config.practice ? [practiceRoutes(sendDeps)] : []),

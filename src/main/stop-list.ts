@@ -14,7 +14,8 @@ export interface StopList {
   host(host: string): boolean;
   /** Starts following the database: every second, and at once when `refresh` is called. */
   follow(sql: Sql): Promise<void>;
-  refresh(): void;
+  /** Resolves when what was committed before the call is known. */
+  refresh(): Promise<void>;
   close(): void;
 }
 
@@ -68,7 +69,10 @@ export async function loadStopList(deps: { readonly dataDir: string; readonly lo
       await refresh();
       timer = setInterval(() => void refresh(), POLL_MS).unref();
     },
-    refresh: () => void refresh(),
+    async refresh() {
+      await running; // it may have read before
+      await refresh();
+    },
     close: () => clearInterval(timer),
   };
 }

@@ -1,6 +1,6 @@
 import type { Query } from '../db/pool.ts';
-import { uuidTime } from '../ids.ts';
 import type { Trigger } from './events.ts';
+import { LOWEST_ID, lowestHitId } from './settle.ts';
 
 export { readLinks as linkUrls } from './links.ts';
 
@@ -27,13 +27,17 @@ export async function recents(
   trigger: Trigger,
   sequence: number,
 ): Promise<RecentEvent[]> {
-  const rows = await sql<RecentEvent[]>`
+  // With a lowest id only the partitions since the message are looked into, not those of years (about 100 after two).
+  const read = (lowestId: string) => sql<RecentEvent[]>`
     select sequence, link_index as "linkIndex", happened_at as "happenedAt", ip, user_agent as "userAgent",
       class, reasons
     from events
     where app = ${app} and message_id = ${messageId} and trigger = ${trigger}
-      and sequence <= ${sequence} and sequence > ${sequence - NEWEST}
+      and sequence <= ${sequence} and sequence > ${sequence - NEWEST} and id >= ${lowestId}
     order by sequence desc
     limit ${NEWEST}`;
-  return [...rows].reverse();
+  const rows = await read(lowestHitId(messageId));
+  const isWhole = rows.length === Math.min(sequence + 1, NEWEST);
+  // Pruned, or the clock was ahead when the message was made.
+  return [...(isWhole ? rows : await read(LOWEST_ID))].reverse();
 }

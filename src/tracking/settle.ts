@@ -5,6 +5,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const HOUR_MS = 60 * 60 * 1000;
 /** No hit is older than the first release: a clock before it was never set. */
 const EARLIEST_MS = Date.UTC(2026, 0, 1);
+export const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** The id and the time a hit is recorded under. */
 export interface Settled {
@@ -35,6 +36,14 @@ export function settle(hit: Hit, now: number): Settled | string {
   }
   if (!messageIsPlausible) return 'clock_jumped';
   return { id: atTime(hit.id, messageTime), otherId: hit.id, at: withinReach(hit.at, earliest, now) };
+}
+
+/**
+ * No hit of the message is recorded under a lower id, unless the message was made under a jumped clock, which only the
+ * clock of that moment can tell.
+ */
+export function lowestHitId(message: string): string {
+  return atTime(LOWEST_ID, Math.max(0, uuidTime(message) - DAY_MS));
 }
 
 /** A time of happening that cannot be true becomes the time of recording. */

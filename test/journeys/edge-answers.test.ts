@@ -23,7 +23,8 @@ before(async () => {
     },
     lookUpLink: () => row(),
     trustedProxies: parseRanges('127.0.0.0/8'),
-    trackingOnlyHost: 'T.example.com',
+    trackingOnlyHost: 'T.example.com:8443',
+    publicHost: 'api.example.com:8443',
   });
 });
 
@@ -242,6 +243,18 @@ test('the tracking host serves links and pixels and nothing else', async () => {
   isPage(await ask('/v3/grants'), 404);
   isPage(await ask('/'), 404);
   isPage(await ask('/', { method: 'POST', headers: 'Content-Length: 0\r\n' }), 404);
+  const asked = (target: string, host: string) =>
+    exchange(edge.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  for (const host of [
+    't.example.com',
+    't.example.com:8443',
+    'T.Example.com.',
+    't.example.com.:8443',
+    't.example.com:1',
+  ])
+    isPage(await asked('/v3/grants', host), 404);
+  isPage(await asked('http://T.example.com./v3/grants', 'api.example.com'), 404);
+  assert.equal((await asked('http://api.example.com/v3/grants', 't.example.com')).status, 200);
   const other = await exchange(edge.port, 'GET /v3/grants HTTP/1.1\r\nHost: api.example.com\r\n\r\n');
   assert.equal(other.status, 200);
   assert.equal(

@@ -57,6 +57,9 @@ describe('a public installation', () => {
       });
     assert.equal(await status('t.example.com', '/health'), 404);
     assert.equal(await status('t.example.com', '/v3/grants'), 404);
+    for (const host of ['T.example.com', 't.example.com.', 't.example.com:443']) {
+      assert.equal(await status(host, '/health'), 404, host);
+    }
     assert.equal(await status('t.example.com', '/o/anything.gif'), 200);
     assert.equal(await status('t.example.com', '/c/anything'), 404);
     assert.equal(await status('mail.example.com', '/health'), 200);
