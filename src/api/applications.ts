@@ -38,8 +38,14 @@ const Patch = Type.Object(
   { additionalProperties: false },
 );
 
+export interface ApplicationRoutesDeps {
+  readonly sql: Sql;
+  /** Told after `deleted_grant_links` was set, and waited for: the edges must treat deleted grants otherwise. */
+  readonly onStops?: () => void | Promise<void>;
+}
+
 /** GET and PATCH /v3/applications: the application of the key. */
-export function applicationRoutes({ sql }: { readonly sql: Sql }): Routes {
+export function applicationRoutes({ sql, onStops }: ApplicationRoutesDeps): Routes {
   return (http) => {
     http.get('/v3/applications', async (request) => {
       const application = await getApplication(sql, caller(request).app);
@@ -48,9 +54,11 @@ export function applicationRoutes({ sql }: { readonly sql: Sql }): Routes {
     });
 
     http.patch<{ Body: Static<typeof Patch> }>('/v3/applications', { schema: { body: Patch } }, async (request) => {
-      const changed = await updateApplication(sql, caller(request).app, patchOf(request.body));
+      const patch = patchOf(request.body);
+      const changed = await updateApplication(sql, caller(request).app, patch);
       if (changed === 'unknown') throw gone();
       if (changed === 'taken') throw invalid('branding.name', 'is the name of another application');
+      if (patch.settings?.deletedGrantLinks !== undefined) await onStops?.();
       return answer(request, applicationToWire(changed));
     });
   };

@@ -29,8 +29,14 @@ interface OneGrant {
 const PROVIDERS = ['imap', 'google', 'microsoft'] as const;
 const LAST_SECOND = 253_402_300_799; // year 9999
 
+export interface GrantRoutesDeps {
+  readonly sql: Sql;
+  /** Told once links and pixels have been stopped, and waited for, so that the edges need not find out by themselves. */
+  readonly onStops?: () => void | Promise<void>;
+}
+
 /** /v3/grants: list, find, update and delete. A grant is named by any form of contract 5.1. */
-export function grantRoutes({ sql }: { readonly sql: Sql }): Routes {
+export function grantRoutes({ sql, onStops }: GrantRoutesDeps): Routes {
   return (http) => {
     http.get('/v3/grants', async (request) => {
       const list = listOf(readQuery(request));
@@ -63,6 +69,7 @@ export function grantRoutes({ sql }: { readonly sql: Sql }): Routes {
       const grant = await resolveGrant(sql, caller(request).app, request.params.identifier);
       if (!(await deleteGrant(sql, grant.app, grant.id)))
         throw new ApiError(404, 'grant.not_found', 'Grant not found.');
+      await onStops?.();
       return done(request);
     });
   };

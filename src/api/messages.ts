@@ -15,6 +15,7 @@ interface SendRequest {
 /** What validates and prepares the body of a route that sends. */
 export const sendRoute = {
   schema: { body: MessageBody },
+  config: { nulAllowedIn: ['tracking_options', 'metadata', 'reply_to_message_id'] }, // D6 and D27 answer there
   preValidation: async (request: FastifyRequest): Promise<void> => {
     request.body = withoutNulls(request.body);
   },

@@ -5,9 +5,9 @@ import { ApiError, invalid } from '../errors.ts';
 import { findGrant } from '../grants/grants.ts';
 import {
   findPracticeMail,
-  keepReceived,
   listPracticeMail,
   type PracticeMail,
+  practiceInbox,
   readPracticeMail,
 } from '../grants/practice-mail.ts';
 import { fromWireId, wireId } from '../ids.ts';
@@ -56,6 +56,7 @@ function pageRoutes(http: Http): void {
 
 function mailRoutes(http: Http, deps: SendDeps): void {
   const { sql } = deps;
+  const keepReceived = practiceInbox({ sql });
 
   http.get('/practice/messages', async (request) => {
     const query = readQuery(request);
@@ -107,7 +108,7 @@ function mailRoutes(http: Http, deps: SendDeps): void {
       const grant = await findGrant(sql, kept.app, kept.grantId);
       if (grant === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
       const reply = await composeReply(mail, kept.envelope, request.body);
-      const id = await keepReceived(sql, grant, reply.raw);
+      const id = await keepReceived(grant, reply.raw);
       return answer(request, {
         id: wireId('prm', id),
         grant_id: grant.id,

@@ -44,6 +44,12 @@ describe('a query string', () => {
     );
   });
 
+  it('gives no NUL, which the database cannot hold', () => {
+    const read = query({ email: 'a\0', in: ['a', '\0'] });
+    assert.throws(() => read.text('email'), refusal(/^email must not contain a NUL character$/));
+    assert.throws(() => read.list('in'), refusal(/^in must not contain a NUL character$/));
+  });
+
   it('gives lists written either way', () => {
     assert.deepEqual(query({ in: 'a, b' }).list('in'), ['a', 'b']);
     assert.deepEqual(query({ in: ['a', 'b,c'] }).list('in'), ['a', 'b', 'c']);

@@ -15,7 +15,10 @@ export function readQuery(request: { readonly query: unknown }): QueryReader {
   const all = (name: string): readonly string[] => {
     const value: unknown = Reflect.get(Object(request.query), name);
     const values: readonly unknown[] = Array.isArray(value) ? value : [value];
-    return values.filter((item): item is string => typeof item === 'string' && item !== '');
+    const texts = values.filter((item): item is string => typeof item === 'string' && item !== '');
+    // PostgreSQL text holds none.
+    if (texts.some((item) => item.includes('\0'))) throw invalid(name, 'must not contain a NUL character');
+    return texts;
   };
   const text = (name: string): string | undefined => all(name)[0];
   return {

@@ -22,6 +22,7 @@ const routes: Routes = (http) => {
   http.post('/v3/strict', { schema: { body: Type.Object({ n: Type.Integer() }) } }, async (request) =>
     answer(request, request.body),
   );
+  http.post('/v3/own-rule', { config: { nulAllowedIn: ['a'] } }, async (request) => answer(request, request.body));
   http.post('/v3/cut', { onRequestAbort: async (_request) => void http.server.emit('cut-off') }, async (request) =>
     answer(request, request.body),
   );
@@ -141,6 +142,28 @@ describe('bodies', () => {
     }
     const { body } = await call('POST', '/v3/echo', { headers: json, body: '{"a": "\\u003c", "constructor": "fine"}' });
     assert.deepEqual(body.data, { body: { a: '<', constructor: 'fine' } });
+  });
+
+  it('are refused when they are nested out of all measure, also with escapes', async () => {
+    const nested = (inside: string) => `{"a":${'['.repeat(1e6)}${inside}${']'.repeat(1e6)}}`;
+    for (const inside of ['', '"\\u003c"', '"__proto__"']) {
+      const { status, error } = await call('POST', '/v3/echo', { headers: json, body: nested(inside) });
+      assert.equal(status, 400);
+      assert.match(String(error.message), /^a\[0\].* must not be nested deeper than 32 levels$/);
+    }
+  });
+
+  it('full of wrong items are refused before each item is looked at', async () => {
+    const body = `{"n":[${'1,'.repeat(1_500_000)}1]}`;
+    const { status, error } = await call('POST', '/v3/strict', { headers: json, body });
+    assert.deepEqual([status, error.message], [400, 'n must have at most 1000 items']);
+  });
+
+  it('hold a NUL only where a route asks for it', async () => {
+    const refused = await call('POST', '/v3/echo', { headers: json, body: '{"a":["\\u0000"]}' });
+    assert.deepEqual([refused.status, refused.error.message], [400, 'a[0] must not contain a NUL character']);
+    const { status, body } = await call('POST', '/v3/own-rule', { headers: json, body: '{"a":["\\u0000"]}' });
+    assert.deepEqual([status, body.data], [200, { a: ['\0'] }]);
   });
 
   it('may have 3 MB and no more', async () => {

@@ -8,6 +8,7 @@ import { makeAuthenticator } from '../grants/keys.ts';
 import { makeSessions, type SessionKeys } from '../grants/sign-in.ts';
 import type { Log } from '../log.ts';
 import { makeGuard } from './auth.ts';
+import { checkBounds, invalidJson } from './body-bounds.ts';
 import { appOf, type Http, type Routes } from './http.ts';
 import { BODY_LIMIT, errorBody, JSON_TYPE, refusalOf } from './respond.ts';
 import { makeRouteMap } from './route-map.ts';
@@ -121,8 +122,8 @@ function throughRestarts(handler: RouteHandlerMethod): RouteHandlerMethod {
 }
 
 /**
- * JSON bodies in strict UTF-8. No body at all counts as {}: the Java and Ruby SDKs send an empty one under a JSON
- * Content-Type (contract 5.4).
+ * JSON bodies in strict UTF-8 and within bounds. No body at all counts as {}: the Java and Ruby SDKs send an empty one
+ * under a JSON Content-Type (contract 5.4).
  */
 function acceptJson(http: Http): void {
   http.removeContentTypeParser(['application/json', 'text/plain']);
@@ -133,32 +134,21 @@ function acceptJson(http: Http): void {
       if (body.length === 0) return undefined;
       if (!isUtf8(body)) throw invalidJson('it is not UTF-8');
       try {
-        return parseJson(body.toString('utf8').replace(/^\uFEFF/, ''));
+        const parsed: unknown = JSON.parse(body.toString('utf8').replace(/^\uFEFF/, ''));
+        return parsed;
       } catch (error) {
-        throw error instanceof SyntaxError ? invalidJson(error.message) : error;
+        // A RangeError: nested deeper than the parser can follow.
+        throw error instanceof SyntaxError || error instanceof RangeError ? invalidJson(error.message) : error;
       }
     },
   );
   http.addHook('preValidation', async (request) => {
     if (request.body === undefined && HAS_BODY.has(request.method)) request.body = {};
+    checkBounds(request.body, request.routeOptions.config.nulAllowedIn);
   });
 }
 
 const HAS_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
-
-/** `__proto__` as a member would become a prototype when the object is copied member by member. */
-function parseJson(text: string): unknown {
-  return /__proto__|\\u/.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text);
-}
-
-function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw invalidJson('it has a member "__proto__"');
-  return value;
-}
-
-function invalidJson(where: string): ApiError {
-  return new ApiError(400, 'api.invalid_request_payload', `Invalid JSON payload format. (${where})`);
-}
 
 function refuse(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const refusal = refusalOf(error);

@@ -73,6 +73,10 @@ describe('schema problems', () => {
     assert.match(told, /; and 490 more problems$/);
   });
 
+  it('tell a name that the caller made up only so far', async () => {
+    assert.equal(await message({ to, ['x'.repeat(1e5)]: 1 }), `${'x'.repeat(200)}… is not a known field`);
+  });
+
   it('write a path as people do', () => {
     assert.equal(fieldName(''), '');
     assert.equal(fieldName('/a/0/b/12'), 'a[0].b[12]');

@@ -3,23 +3,26 @@ import { ApiError } from '../errors.ts';
 
 /** A request of 3 MB may be wrong in very many places. */
 const MOST_PROBLEMS = 10;
+const MOST_ERRORS = 1000;
+/** A name that a caller made up is told back this far. */
+const LONGEST_NAME = 200;
 
 /** All that a schema found wrong, as sentences that name the field: `to[0].email must be a string`. */
 export function schemaProblem(errors: readonly FastifySchemaValidationError[]): ApiError {
   const problems = new Set<string>();
-  const groups = byPath(errors);
+  const groups = byPath(errors.slice(0, MOST_ERRORS));
   for (const [path, group] of groups) {
     // A branch of a union was meant and its inside is wrong: that says more than which branches there are.
     if (isUnion(group) && [...groups.keys()].some((other) => other.startsWith(`${path}/`))) continue;
     for (const problem of groupProblems(path, group)) problems.add(problem);
   }
   const told = [...problems].slice(0, MOST_PROBLEMS);
-  const rest = problems.size - told.length;
+  const rest = problems.size - told.length + Math.max(0, errors.length - MOST_ERRORS);
   const message = told.join('; ') + (rest > 0 ? `; and ${rest} more problems` : '');
   return new ApiError(400, 'api.invalid_request_error', message === '' ? 'Bad request' : message);
 }
 
-/** `/to/0/email` as a person writes it: `to[0].email`; the whole body is ''. */
+/** `/to/0/email` as a person writes it: `to[0].email`; the whole body is ''. A very long one is cut. */
 export function fieldName(pointer: string): string {
   let name = '';
   for (const step of pointer.split('/').slice(1)) {
@@ -27,7 +30,7 @@ export function fieldName(pointer: string): string {
     if (/^\d+$/.test(key)) name += `[${key}]`;
     else name += name === '' ? key : `.${key}`;
   }
-  return name;
+  return name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
 }
 
 function byPath(errors: readonly FastifySchemaValidationError[]): Map<string, FastifySchemaValidationError[]> {

@@ -11,11 +11,10 @@ import {
 } from '../notify/subscriptions.ts';
 import { caller, type Routes } from './http.ts';
 
-const NO_NUL = '^[^\\u0000]*$'; // PostgreSQL text holds none
 const settings = {
-  description: Type.Optional(Type.String({ maxLength: 1024, pattern: NO_NUL })),
+  description: Type.Optional(Type.String({ maxLength: 1024 })),
   notification_email_addresses: Type.Optional(
-    Type.Array(Type.String({ minLength: 3, maxLength: 254, pattern: '^[^\\s\\u0000@]+@[^\\s\\u0000@]+$' }), {
+    Type.Array(Type.String({ minLength: 3, maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+$' }), {
       maxItems: 20,
     }),
   ),

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import { checkKeyring } from '../db/keyring-check.ts';
 import type { Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
 import {
   type Application,
   createApplication,
@@ -10,7 +11,7 @@ import {
   updateApplication,
   upgradeApplication,
 } from '../grants/applications.ts';
-import { createPracticeGrant } from '../grants/grants.ts';
+import { addPracticeGrant } from '../grants/grants.ts';
 import { createKey } from '../grants/keys.ts';
 import {
   parseSettings,
@@ -34,11 +35,12 @@ export const appCreate: Command = {
     if (problem !== null) throw new Refused(`The name ${problem}.`);
     const vault = await openVault(config, sql);
     const environment = sandbox ? 'sandbox' : 'production';
-    const application = await createApplication(sql, { name, environment });
-    if (application === null) throw new Refused(`There is an application "${name}" already.`);
-    const grant = await createPracticeGrant({ sql, vault }, application.serial);
-    const { key } = await createKey(sql, application.serial);
-    const { id } = application;
+    const { id, grant, key } = await transaction(sql, async (tx) => {
+      const application = await createApplication(tx, { name, environment });
+      if (application === null) throw new Refused(`There is an application "${name}" already.`);
+      const { id, serial } = application;
+      return { id, grant: await addPracticeGrant(tx, vault, serial), key: (await createKey(tx, serial)).key };
+    });
     return {
       json: { id, name, environment, api_key: key, grant_id: grant.id },
       text: `${facts([

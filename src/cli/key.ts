@@ -48,7 +48,7 @@ export const keyList: Command = {
           id,
           applications.get(app)?.name ?? '',
           `…${hint}`,
-          source === 'setting' ? 'TELLTALE_API_KEY' : 'key create',
+          FROM[source],
           createdAt.toISOString(),
           revokedAt?.toISOString() ?? '',
         ]),
@@ -57,6 +57,9 @@ export const keyList: Command = {
     };
   },
 };
+
+/** Where a key came from. */
+const FROM = { setting: 'TELLTALE_API_KEY', kept: 'file api-key', created: 'key create' } as const;
 
 export const keyRevoke: Command = {
   words: ['key', 'revoke'],
@@ -68,9 +71,7 @@ export const keyRevoke: Command = {
     const outcome = isUuid(id) ? await revokeKey(sql, id) : 'unknown';
     if (outcome === 'unknown') throw new Refused(`There is no key with the id "${given}"; see: key list`);
     if (outcome === 'setting') {
-      throw new Refused(
-        'This key is the one the service was started with: change TELLTALE_API_KEY (or remove the file api-key in the data folder) and restart.',
-      );
+      throw new Refused('This key is the one the service was started with: change TELLTALE_API_KEY and restart.');
     }
     return { json: { id, revoked: true }, text: outcome === 'already' ? 'It was revoked already.' : 'Revoked.' };
   },

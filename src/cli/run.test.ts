@@ -86,6 +86,14 @@ describe('the telltale command', () => {
     assert.equal((await telltale('app', 'create', ' x')).code, 1);
   });
 
+  it('makes an application whole or not at all', async () => {
+    await sql`alter table api_keys add constraint none_more check (false) not valid`;
+    assert.equal((await telltale('app', 'create', 'Half')).code, 1);
+    await sql`alter table api_keys drop constraint none_more`;
+    assert.doesNotMatch((await telltale('app', 'list')).out, /Half/);
+    await json('app', 'create', 'Half');
+  });
+
   it('will not seal with a secret that is not the database’s', async () => {
     const env = { TELLTALE_DATA_DIR: dataDir, TELLTALE_SECRET: 'another secret long enough too' };
     const { code, err } = await telltaleWith(env, ['app', 'create', 'Wrong']);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { LOCKS } from '../db/locks.ts';
 import type { Query, Sql, Tx } from '../db/pool.ts';
 import { changeStops } from '../db/stops.ts';
 import { transaction } from '../db/transaction.ts';
@@ -26,7 +27,6 @@ export interface ApplicationPatch {
 const FIRST_NAME = 'default';
 const LONGEST_NAME = 100;
 const UNIQUE_VIOLATION = '23505';
-const LOCK = 7_315_202; // advisory lock: one process makes the first application, the others find it
 
 /** What is wrong with a name, or null. */
 export function nameProblem(name: string): string | null {
@@ -52,7 +52,8 @@ export async function firstApplication(
   sql: Sql,
 ): Promise<{ readonly application: Application; readonly created: boolean }> {
   return await transaction(sql, async (tx) => {
-    await tx`select pg_advisory_xact_lock(${LOCK})`;
+    // One process makes it, the others find it.
+    await tx`select pg_advisory_xact_lock(${LOCKS.firstApplication})`;
     const [row] = await tx<Row[]>`select * from applications order by serial limit 1`;
     if (row) return { application: fromRow(row), created: false };
     const application = await createApplication(tx, { name: FIRST_NAME, environment: 'production' });

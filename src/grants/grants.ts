@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Query, Sql } from '../db/pool.ts';
+import type { Query, Sql, Tx } from '../db/pool.ts';
 import { putStop } from '../db/stops.ts';
 import { transaction } from '../db/transaction.ts';
 import { ApiError } from '../errors.ts';
@@ -51,20 +51,7 @@ export async function saveGrant(
   app: number,
   grant: NewGrant,
 ): Promise<{ readonly grant: Grant; readonly created: boolean }> {
-  return await transaction(deps.sql, async (tx) => {
-    const [row] = await tx<(Row & { readonly created: boolean })[]>`
-      insert into grants (app, id, provider, email, name, settings, scope)
-      values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
-        ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]})
-      on conflict (app, lower(email)) where state <> 'deleted' do update set
-        provider = excluded.provider, settings = excluded.settings, scope = excluded.scope, state = 'valid',
-        name = coalesce(nullif(excluded.name, ''), grants.name), updated_at = now()
-      returning *, xmax = 0 as created`;
-    if (!row) throw new Error('a saved grant gave no row');
-    const sealed = grant.credentials === undefined ? null : sealCredentials(deps.vault, row.id, grant.credentials);
-    await tx`update grants set credentials = ${sealed} where app = ${app} and id = ${row.id}`;
-    return { grant: fromRow(row), created: row.created };
-  });
+  return await transaction(deps.sql, async (tx) => await writeGrant(tx, deps.vault, app, grant));
 }
 
 /**
@@ -76,7 +63,12 @@ export async function createPracticeGrant(
 ): Promise<Grant> {
   const known = await findGrant(deps.sql, app, PRACTICE_ADDRESS);
   if (known?.provider === 'practice' && known.state === 'valid') return known;
-  const { grant } = await saveGrant(deps, app, {
+  return await transaction(deps.sql, async (tx) => await addPracticeGrant(tx, deps.vault, app));
+}
+
+/** The same for an application that has none yet, as part of making that one. */
+export async function addPracticeGrant(tx: Tx, vault: Pick<Vault, 'seal'>, app: number): Promise<Grant> {
+  const { grant } = await writeGrant(tx, vault, app, {
     provider: 'practice',
     email: PRACTICE_ADDRESS,
     name: 'Practice Sender',
@@ -111,12 +103,6 @@ export async function findGrant(sql: Query, app: number, identifier: string): Pr
   if (form === 'grant' || !text.includes('@') || text.includes('\0')) return null;
   const [row] = await sql<Row[]>`
     select * from grants where app = ${app} and lower(email) = lower(${text}) and state <> 'deleted'`;
-  return row ? fromRow(row) : null;
-}
-
-/** By the number that travels in tokens, deleted grants included. */
-export async function grantBySerial(sql: Query, app: number, serial: number): Promise<Grant | null> {
-  const [row] = await sql<Row[]>`select * from grants where app = ${app} and serial = ${serial}`;
   return row ? fromRow(row) : null;
 }
 
@@ -222,6 +208,26 @@ export function toWire(grant: Grant): WireGrant {
     created_at: seconds(grant.createdAt),
     updated_at: seconds(grant.updatedAt),
   };
+}
+
+async function writeGrant(
+  tx: Tx,
+  vault: Pick<Vault, 'seal'>,
+  app: number,
+  grant: NewGrant,
+): Promise<{ readonly grant: Grant; readonly created: boolean }> {
+  const [row] = await tx<(Row & { readonly created: boolean })[]>`
+    insert into grants (app, id, provider, email, name, settings, scope)
+    values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
+      ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]})
+    on conflict (app, lower(email)) where state <> 'deleted' do update set
+      provider = excluded.provider, settings = excluded.settings, scope = excluded.scope, state = 'valid',
+      name = coalesce(nullif(excluded.name, ''), grants.name), updated_at = now()
+    returning *, xmax = 0 as created`;
+  if (!row) throw new Error('a saved grant gave no row');
+  const sealed = grant.credentials === undefined ? null : sealCredentials(vault, row.id, grant.credentials);
+  await tx`update grants set credentials = ${sealed} where app = ${app} and id = ${row.id}`;
+  return { grant: fromRow(row), created: row.created };
 }
 
 interface Row {

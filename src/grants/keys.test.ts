@@ -68,7 +68,7 @@ describe('API keys', () => {
     const authenticate = authenticator();
     const key = `ttk_${'n'.repeat(43)}${names}`;
     assert.equal(await authenticate(key), null);
-    await ensureSettingKey(sql, application.serial, key);
+    await ensureSettingKey(sql, application.serial, key, 'setting');
     assert.ok(await authenticate(key));
   });
 
@@ -121,7 +121,7 @@ describe('the key of the setting', () => {
 
   it('works beside created keys, and only one row stands for it however often the service starts', async () => {
     const created = await createKey(sql, application.serial);
-    await Promise.all(Array.from({ length: 5 }, () => ensureSettingKey(sql, application.serial, first())));
+    await Promise.all(Array.from({ length: 5 }, () => ensureSettingKey(sql, application.serial, first(), 'setting')));
     const authenticate = authenticator();
     assert.ok(await authenticate(first()));
     assert.ok(await authenticate(created.key));
@@ -130,24 +130,18 @@ describe('the key of the setting', () => {
 
   it('stops when the setting changes, while created ones stay; and works again when it changes back', async () => {
     const created = await createKey(sql, application.serial);
-    await ensureSettingKey(sql, application.serial, first());
-    await ensureSettingKey(sql, application.serial, second());
+    await ensureSettingKey(sql, application.serial, first(), 'setting');
+    await ensureSettingKey(sql, application.serial, second(), 'setting');
     assert.equal(await authenticator()(first()), null);
     assert.ok(await authenticator()(second()));
-    await ensureSettingKey(sql, application.serial, first());
+    await ensureSettingKey(sql, application.serial, first(), 'setting');
     assert.ok(await authenticator()(first()));
     assert.equal(await authenticator()(second()), null);
     assert.ok(await authenticator()(created.key));
   });
 
-  it('stops when the setting is removed', async () => {
-    await ensureSettingKey(sql, application.serial, first());
-    await ensureSettingKey(sql, application.serial, null);
-    assert.equal(await authenticator()(first()), null);
-  });
-
   it('cannot be revoked by id: the next start would bring it back', async () => {
-    await ensureSettingKey(sql, application.serial, first());
+    await ensureSettingKey(sql, application.serial, first(), 'setting');
     const [key] = await listKeys(sql, application.serial);
     assert.equal(await revokeKey(sql, key?.id ?? ''), 'setting');
     assert.ok(await authenticator()(first()));
@@ -155,19 +149,72 @@ describe('the key of the setting', () => {
 
   it('may name a created key, which stays a created one', async () => {
     const created = await createKey(sql, application.serial);
-    await ensureSettingKey(sql, application.serial, created.key);
-    await ensureSettingKey(sql, application.serial, null);
+    await ensureSettingKey(sql, application.serial, created.key, 'setting');
+    await ensureSettingKey(sql, application.serial, second(), 'setting');
     assert.ok(await authenticator()(created.key));
   });
 
   it('refuses a revoked key and one of another application, and leaves the former setting working', async () => {
-    await ensureSettingKey(sql, application.serial, first());
+    await ensureSettingKey(sql, application.serial, first(), 'setting');
     const revoked = await createKey(sql, application.serial);
     await revokeKey(sql, revoked.id);
-    await assert.rejects(ensureSettingKey(sql, application.serial, revoked.key), isStartError(/was revoked/));
+    await assert.rejects(
+      ensureSettingKey(sql, application.serial, revoked.key, 'setting'),
+      isStartError(/was revoked/),
+    );
     const other = await createKey(sql, (await newApplication()).serial);
-    await assert.rejects(ensureSettingKey(sql, application.serial, other.key), isStartError(/another application/));
+    await assert.rejects(
+      ensureSettingKey(sql, application.serial, other.key, 'setting'),
+      isStartError(/another application/),
+    );
     assert.ok(await authenticator()(first()));
+  });
+});
+
+describe('the key kept in a data folder', () => {
+  const node = (name: string): string => `key-of-node-${name}-of-${application.id}`;
+  const one = (): string => `setting one of ${application.id}`;
+  const two = (): string => `setting two of ${application.id}`;
+  const start = (key: string, from: 'setting' | 'file') => ensureSettingKey(sql, application.serial, key, from);
+
+  it('is one for each node that shares the database: all of them work, however often they start', async () => {
+    for (const name of ['a', 'b', 'a', 'b']) await start(node(name), 'file');
+    assert.ok(await authenticator()(node('a')));
+    assert.ok(await authenticator()(node('b')));
+    assert.deepEqual(
+      (await listKeys(sql, application.serial)).map(({ source, revokedAt }) => [source, revokedAt]),
+      [
+        ['kept', null],
+        ['kept', null],
+      ],
+    );
+  });
+
+  it('lives beside the one of the setting, whichever comes first and when that changes', async () => {
+    await start(node('a'), 'file');
+    await start(one(), 'setting');
+    await start(node('b'), 'file');
+    assert.ok(await authenticator()(one()));
+    await start(two(), 'setting');
+    assert.ok(await authenticator()(node('a')));
+    assert.ok(await authenticator()(node('b')));
+    assert.equal(await authenticator()(one()), null);
+  });
+
+  it('stays one of the folder when the setting names it too', async () => {
+    await start(node('a'), 'file');
+    await start(node('a'), 'setting');
+    await start(one(), 'setting');
+    assert.ok(await authenticator()(node('a')));
+  });
+
+  it('can be revoked, and the node then says what to do', async () => {
+    await start(node('a'), 'file');
+    const [key] = await listKeys(sql, application.serial);
+    assert.equal(await revokeKey(sql, key?.id ?? ''), 'revoked');
+    assert.equal(await authenticator()(node('a')), null);
+    await assert.rejects(start(node('a'), 'file'), isStartError(/api-key.*was revoked.*Remove the file/));
+    assert.equal(await authenticator()(node('a')), null);
   });
 });
 

@@ -11,7 +11,8 @@ export interface ApiKey {
   readonly id: string;
   /** The key's last four characters; '' for a short one of the setting. */
   readonly hint: string;
-  readonly source: 'setting' | 'created';
+  /** `setting`: of the environment; `kept`: made by a first start and kept in a data folder; `created`: by command. */
+  readonly source: 'setting' | 'kept' | 'created';
   readonly createdAt: Date;
   readonly revokedAt: Date | null;
 }
@@ -50,7 +51,7 @@ export async function revokeKey(sql: Query, id: string): Promise<'revoked' | 'al
     with found as (select app, id, source, revoked_at from api_keys where id = ${id} for update),
     changed as (
       update api_keys k set revoked_at = now() from found
-      where k.app = found.app and k.id = found.id and k.revoked_at is null and k.source = 'created')
+      where k.app = found.app and k.id = found.id and k.revoked_at is null and k.source <> 'setting')
     select source, revoked_at as old from found`;
   if (!row) return 'unknown';
   if (row.old !== null) return 'already';
@@ -58,30 +59,39 @@ export async function revokeKey(sql: Query, id: string): Promise<'revoked' | 'al
 }
 
 /**
- * Makes `key` (the setting TELLTALE_API_KEY) a key of this application. The key that the setting named before stops
- * working, also when the setting is now empty (null); created keys stay as they are.
+ * Makes the key that the service starts with one of this application. One `from` the setting TELLTALE_API_KEY replaces
+ * the key that the setting named before. One from a file in the data folder replaces nothing: every node that shares
+ * the database has a folder and a key of its own.
  */
-export async function ensureSettingKey(sql: Sql, app: number, key: string | null): Promise<void> {
-  const wanted = key === null ? null : hash(key);
+export async function ensureSettingKey(sql: Sql, app: number, key: string, from: 'setting' | 'file'): Promise<void> {
+  const wanted = hash(key);
+  const source: ApiKey['source'] = from === 'setting' ? 'setting' : 'kept';
   await transaction(sql, async (tx) => {
+    if (from === 'setting') {
+      await tx`
+        update api_keys set revoked_at = now()
+        where source = 'setting' and revoked_at is null and (hash <> ${wanted} or app <> ${app})`;
+    }
     await tx`
-      update api_keys set revoked_at = now()
-      where source = 'setting' and revoked_at is null and (${wanted}::bytea is null or hash <> ${wanted} or app <> ${app})`;
-    if (key === null) return;
-    await tx`
-      insert into api_keys (app, id, hash, hint, source) values (${app}, ${randomUUID()}, ${hash(key)}, ${hint(key)}, 'setting')
+      insert into api_keys (app, id, hash, hint, source) values (${app}, ${randomUUID()}, ${wanted}, ${hint(key)}, ${source})
       on conflict (hash) do update set revoked_at = null
-      where api_keys.app = excluded.app and api_keys.source = 'setting' and api_keys.revoked_at is not null`;
+      where api_keys.app = excluded.app and api_keys.source = 'setting' and excluded.source = 'setting'
+        and api_keys.revoked_at is not null`;
     const [found] = await tx<{ app: number; revokedAt: Date | null }[]>`
       select app, revoked_at as "revokedAt" from api_keys where hash = ${wanted}`;
-    if (found?.app !== app) {
-      throw new StartError(['TELLTALE_API_KEY: this key belongs to another application. Choose another one.']);
-    }
-    if (found.revokedAt !== null) {
-      throw new StartError(['TELLTALE_API_KEY: this key was revoked. Choose another one.']);
-    }
+    const { name, remedy } = ORIGINS[from];
+    if (found?.app !== app) throw new StartError([`${name}: this key belongs to another application. ${remedy}`]);
+    if (found.revokedAt !== null) throw new StartError([`${name}: this key was revoked. ${remedy}`]);
   });
 }
+
+const ORIGINS = {
+  setting: { name: 'TELLTALE_API_KEY', remedy: 'Choose another one.' },
+  file: {
+    name: 'The file api-key in the data folder',
+    remedy: 'Remove the file, and the next start makes another key.',
+  },
+} as const;
 
 export interface AuthenticatorDeps {
   readonly sql: Query;

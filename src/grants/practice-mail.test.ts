@@ -11,9 +11,9 @@ import { openCredentials } from './credentials.ts';
 import { expireGrant, type Grant } from './grants.ts';
 import {
   findPracticeMail,
-  keepReceived,
   listPracticeMail,
   openPracticeGrant,
+  practiceInbox,
   practiceStore,
   readPracticeMail,
 } from './practice-mail.ts';
@@ -98,7 +98,7 @@ describe('practice mail', () => {
     const store = practiceStore({ sql: database.sql, vault });
     await store.keepSent(accountOf(grant), mail('one'));
     await store.keepSent(accountOf(grant), mail('two'));
-    await keepReceived(database.sql, grant, mail('answer').raw);
+    await practiceInbox({ sql: database.sql })(grant, mail('answer').raw);
     await store.keepSent(accountOf(await newGrant()), mail('of somebody else'));
     const subjects = async (app: number | null, folder: 'SENT' | 'INBOX' | null, limit = 10) =>
       (await listPracticeMail(database.sql, app, { folder, limit })).map(({ subject }) => subject);
@@ -131,6 +131,22 @@ describe('practice mail', () => {
     assert.equal(rows.at(-1)?.subject, '5');
     assert.equal(rows[0]?.subject === '1', false);
     assert.ok(Number(sum?.bytes) <= 5000 + 3 * 2200, sum?.bytes);
+  });
+
+  it('is summed up once per 8 MB that an inbox took in, not for every answer', async () => {
+    let sums = 0;
+    // Whatever runs outside the transaction of one mail is the sum over all.
+    const sql = new Proxy(database.sql, {
+      apply(target, self, args) {
+        sums += 1;
+        return Reflect.apply(target, self, args);
+      },
+    });
+    const receive = practiceInbox({ sql });
+    for (const subject of ['1', '2', '3']) await receive(grant, mail(subject).raw);
+    assert.equal(sums, 1);
+    await receive(grant, mail('4', 8 * 1024 * 1024).raw);
+    assert.equal(sums, 2);
   });
 
   it('opens for the newest key of the grant alone', async () => {

@@ -71,9 +71,12 @@ export function practiceStore(deps: Deps): PracticeStore {
   };
 }
 
-/** Puts a mail into the INBOX of a practice grant and returns its id. */
-export async function keepReceived(sql: Sql, grant: Pick<Grant, 'app' | 'id' | 'email'>, raw: Buffer): Promise<string> {
-  return await keeper(sql, LIMITS)(grant.app, grant.id, 'INBOX', raw, [grant.email]);
+/** Puts a mail into the INBOX of a practice grant and returns its id. To be made once: it counts what it kept. */
+export function practiceInbox(
+  deps: Pick<Deps, 'sql' | 'limits'>,
+): (grant: Pick<Grant, 'app' | 'id' | 'email'>, raw: Buffer) => Promise<string> {
+  const keep = keeper(deps.sql, deps.limits ?? LIMITS);
+  return (grant, raw) => keep(grant.app, grant.id, 'INBOX', raw, [grant.email]);
 }
 
 /** Newest first. `app` null: of all applications. */

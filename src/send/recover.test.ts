@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it, mock } from 'node:test';
 import { type Sender, startSender } from '../../test/support/sender.ts';
 import { deleteGrant } from '../grants/grants.ts';
 import { uuidv7 } from '../ids.ts';
 import type { FindOutcome, PracticeCredentials, Provider } from '../providers/provider.ts';
 import { abandon, handOver, messageById, reserve, settle } from '../tracking/messages.ts';
-import { type RecoverDeps, recoverSends, startRecovery } from './recover.ts';
+import { recoverSends, startRecovery } from './recover.ts';
 
 let sender: Sender;
 let asked: string[] = [];
@@ -35,8 +35,15 @@ beforeEach(async () => {
   await sender.database.sql`delete from messages`;
 });
 
-const minutes = (count: number) => new Date(Date.now() + count * 60_000);
-const at = (now: Date): RecoverDeps => ({ ...sender.deps, now: () => now });
+/** One pass over messages whose state is older by so many minutes. */
+async function recoverAfter(minutes: number): Promise<number> {
+  await age(minutes);
+  return await recoverSends(sender.deps);
+}
+
+async function age(minutes: number): Promise<void> {
+  await sender.database.sql`update messages set state_at = state_at - ${minutes}::integer * interval '1 minute'`;
+}
 
 /** A message as a process leaves it that dies in this state. */
 async function leftIn(state: 'reserved' | 'sending' | 'unknown', grant = sender.grant): Promise<string> {
@@ -73,14 +80,41 @@ async function stateOf(id: string): Promise<string | undefined> {
 describe('recovery', () => {
   it('leaves sends alone that may still be going on', async () => {
     const ids = [await leftIn('reserved'), await leftIn('sending'), await leftIn('unknown')];
-    assert.equal(await recoverSends(at(minutes(1))), 0);
+    assert.equal(await recoverAfter(1), 0);
     assert.deepEqual(await Promise.all(ids.map(stateOf)), ['reserved', 'sending', 'unknown']);
     assert.deepEqual(asked, []);
   });
 
+  it('goes by the database’s clock, not by this machine’s', async () => {
+    const ids = [await leftIn('reserved'), await leftIn('sending'), await leftIn('unknown')];
+    mock.timers.enable({ apis: ['Date'], now: Date.now() + 3_600_000 });
+    try {
+      assert.equal(await recoverSends(sender.deps), 0);
+    } finally {
+      mock.timers.reset();
+    }
+    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['reserved', 'sending', 'unknown']);
+    assert.deepEqual(asked, []);
+  });
+
+  it('that found no mail gives way to the sender, who knows that it was taken', async () => {
+    const { sql } = sender.database;
+    const { app } = sender.grant;
+    const id = await leftIn('sending');
+    outcome = { kind: 'absent' };
+    await recoverAfter(3);
+    assert.equal(await stateOf(id), 'failed');
+    assert.equal(await settle(sql, app, id, { state: 'unknown', error: { kind: 'unknown', reason: 'cut' } }), false);
+    assert.equal(await settle(sql, app, id, { state: 'sent', messageId: '<a@b>', providerMessageId: 'p' }), true);
+    const message = await messageById(sql, app, id);
+    assert.deepEqual([message?.state, message?.messageId, message?.providerMessageId], ['sent', '<a@b>', 'p']);
+    const [row] = await sql`select error from messages where id = ${id}`;
+    assert.equal(row?.error, null);
+  });
+
   it('gives up what was never handed over', async () => {
     const id = await leftIn('reserved');
-    assert.equal(await recoverSends(at(minutes(3))), 1);
+    assert.equal(await recoverAfter(3), 1);
     assert.equal(await stateOf(id), 'failed');
     assert.equal(await handOver(sender.database.sql, sender.grant.app, id), false);
     assert.deepEqual(asked, []);
@@ -98,7 +132,7 @@ describe('recovery', () => {
       it(`looks up what was left ${state}: ${found.kind} is ${expected}`, async () => {
         const id = await leftIn(state);
         outcome = found;
-        await recoverSends(at(minutes(11)));
+        await recoverAfter(11);
         assert.equal(await stateOf(id), expected);
         assert.deepEqual(asked, [`<${id}@practice.test>`]);
       });
@@ -108,7 +142,7 @@ describe('recovery', () => {
   it('keeps the ids under which the mail was found', async () => {
     const id = await leftIn('sending');
     outcome = { kind: 'found', messageId: '<other@provider.test>', providerMessageId: 'p1' };
-    await recoverSends(at(minutes(3)));
+    await recoverAfter(3);
     const message = await messageById(sender.database.sql, sender.grant.app, id);
     assert.deepEqual([message?.messageId, message?.providerMessageId], ['<other@provider.test>', 'p1']);
   });
@@ -116,13 +150,13 @@ describe('recovery', () => {
   it('looks again every ten minutes for a day', async () => {
     await leftIn('unknown');
     outcome = { kind: 'unsure' };
-    await recoverSends(at(minutes(9)));
+    await recoverAfter(9);
     assert.equal(asked.length, 0);
-    await recoverSends(at(minutes(11)));
+    await recoverAfter(2);
     assert.equal(asked.length, 1);
     await sender.database
       .sql`update messages set created_at = now() - interval '25 hours', state_at = now() - interval '1 hour'`;
-    await recoverSends(at(minutes(0)));
+    await recoverAfter(0);
     assert.equal(asked.length, 1);
   });
 
@@ -130,14 +164,15 @@ describe('recovery', () => {
     const { grant } = await sender.application('production');
     const id = await leftIn('sending', grant);
     await deleteGrant(sender.database.sql, grant.app, grant.id);
-    await recoverSends(at(minutes(3)));
+    await recoverAfter(3);
     assert.equal((await messageById(sender.database.sql, grant.app, id))?.state, 'unknown');
   });
 
   it('never sends, and looks at once when it starts', async () => {
     const id = await leftIn('sending');
     outcome = { kind: 'absent' };
-    const recovery = startRecovery(at(minutes(3)));
+    await age(3);
+    const recovery = startRecovery(sender.deps);
     await recovery.close();
     assert.equal(await stateOf(id), 'failed');
     assert.equal(sends, 0);
@@ -153,5 +188,16 @@ describe('a message that came to rest', () => {
     assert.equal(await settle(sql, app, id, { state: 'failed', error: { kind: 'x', reason: 'y' } }), false);
     assert.equal(await abandon(sql, app, id, 'late'), false);
     assert.equal(await stateOf(id), 'sent');
+    const refused = await leftIn('sending');
+    await settle(sql, app, refused, { state: 'failed', error: { kind: 'rejected', reason: 'no' } });
+    const given = await leftIn('reserved');
+    assert.equal(await abandon(sql, app, given, 'late'), true);
+    for (const rested of [refused, given]) {
+      assert.equal(
+        await settle(sql, app, rested, { state: 'sent', messageId: '<a@b>', providerMessageId: null }),
+        false,
+      );
+      assert.equal(await stateOf(rested), 'failed');
+    }
   });
 });

@@ -2,12 +2,8 @@ import { openCredentials } from '../grants/credentials.ts';
 import { findGrant } from '../grants/grants.ts';
 import { wireId } from '../ids.ts';
 import type { FindOutcome } from '../providers/provider.ts';
-import { abandon, openSends, type SendResult, type StoredMessage, settle } from '../tracking/messages.ts';
+import { abandon, CONCLUDED, openSends, type SendResult, type StoredMessage, settle } from '../tracking/messages.ts';
 import { accountOf, DEADLINE_MS, type HandingDeps } from './handing-over.ts';
-
-export interface RecoverDeps extends HandingDeps {
-  readonly now?: () => Date;
-}
 
 export interface Recovery {
   /** Resolves when the pass that is running has ended. */
@@ -24,7 +20,7 @@ const LOOKUP_MS = 20_000;
 const BATCH = 100;
 
 /** Brings sends to rest that a dead process or a silent provider left open; at once and twice a minute. Never sends again. */
-export function startRecovery(deps: RecoverDeps): Recovery {
+export function startRecovery(deps: HandingDeps): Recovery {
   let pass: Promise<void> = Promise.resolve();
   const look = (): void => {
     pass = pass.then(async () => {
@@ -47,18 +43,17 @@ export function startRecovery(deps: RecoverDeps): Recovery {
 }
 
 /** One pass; returns how many messages changed their state. Several processes may run it at once. */
-export async function recoverSends(deps: RecoverDeps): Promise<number> {
-  const now = (deps.now?.() ?? new Date()).getTime();
-  const before = new Date(now - Math.max(GIVEN_UP_MS, 1.5 * (deps.deadlineMs ?? DEADLINE_MS)));
-  const times = { before, lookedBefore: new Date(now - LOOK_AGAIN_MS), madeAfter: new Date(now - LOOK_FOR_MS) };
+export async function recoverSends(deps: HandingDeps): Promise<number> {
+  const silent = Math.max(GIVEN_UP_MS, 1.5 * (deps.deadlineMs ?? DEADLINE_MS));
+  const ages = { silent, lookAgain: LOOK_AGAIN_MS, lookFor: LOOK_FOR_MS };
   let changed = 0;
-  for (const message of await openSends(deps.sql, times, BATCH)) {
+  for (const message of await openSends(deps.sql, ages, BATCH)) {
     if (await recover(deps, message)) changed += 1;
   }
   return changed;
 }
 
-async function recover(deps: RecoverDeps, message: StoredMessage): Promise<boolean> {
+async function recover(deps: HandingDeps, message: StoredMessage): Promise<boolean> {
   const fields = { app: message.app, grant: message.grantId, message: wireId('msg', message.id) };
   if (message.state === 'reserved') {
     const gone = await abandon(deps.sql, message.app, message.id, 'the process ended before handing the mail over');
@@ -72,7 +67,7 @@ async function recover(deps: RecoverDeps, message: StoredMessage): Promise<boole
   return true;
 }
 
-async function lookUp(deps: RecoverDeps, message: StoredMessage): Promise<FindOutcome> {
+async function lookUp(deps: HandingDeps, message: StoredMessage): Promise<FindOutcome> {
   const grant = await findGrant(deps.sql, message.app, message.grantId);
   if (grant === null) return { kind: 'unauthorised', reason: 'the grant was deleted' };
   const credentials = await openCredentials(deps, grant.app, grant.id);
@@ -92,7 +87,7 @@ function resultOf(found: FindOutcome): SendResult {
     case 'found':
       return { state: 'sent', messageId: found.messageId, providerMessageId: found.providerMessageId ?? null };
     case 'absent':
-      return { state: 'failed', error: { kind: 'absent', reason: 'the provider never took the mail' } };
+      return { state: 'failed', error: { kind: CONCLUDED, reason: 'the provider never took the mail' } };
     case 'unsure':
       return { state: 'unknown', error: { kind: 'unsure', reason: 'the mail is not to be seen in the Sent folder' } };
     case 'unauthorised':

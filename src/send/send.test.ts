@@ -206,6 +206,13 @@ describe('a refused message', () => {
       open,
     ],
     [
+      'a body with a NUL',
+      { body: '<p>\0</p>', tracking_options: { opens: true } },
+      400,
+      'api.invalid_request_error',
+      'body must not contain a NUL character',
+    ],
+    [
       'metadata that cannot be stored',
       { metadata: { key1: '\ud800' }, tracking_options: { thread_replies: true } },
       400,

@@ -35,6 +35,9 @@ export type SendResult =
   | { readonly state: 'sent'; readonly messageId: string; readonly providerMessageId: string | null }
   | { readonly state: 'failed' | 'unknown'; readonly error: { readonly kind: string; readonly reason: string } };
 
+/** The kind of a failure that recovery concluded from a Sent folder: the provider itself may still know better. */
+export const CONCLUDED = 'absent';
+
 /** `unstorable`: the database will not hold this record (too large, a NUL, a lone surrogate in JSON). */
 export type Reserved = 'reserved' | 'unstorable';
 
@@ -66,14 +69,19 @@ export async function handOver(sql: Query, app: number, id: string): Promise<boo
   return rows.length > 0;
 }
 
-/** From `sending` or `unknown`, once; a message that came to rest stays as it is. May run twice. */
+/**
+ * From `sending` or `unknown`, once; a message that came to rest stays as it is, but for a failure that was only
+ * concluded: `sent` corrects it. May run twice.
+ */
 export async function settle(sql: Query, app: number, id: string, result: SendResult): Promise<boolean> {
   const rows =
     result.state === 'sent'
       ? await sql`
           update messages set state = 'sent', state_at = now(), error = null, message_id = ${result.messageId},
             provider_message_id = ${result.providerMessageId}
-          where app = ${app} and id = ${id} and state in ('sending', 'unknown') returning id`
+          where app = ${app} and id = ${id}
+            and (state in ('sending', 'unknown') or state = 'failed' and error->>'kind' = ${CONCLUDED})
+          returning id`
       : await sql`
           update messages set state = ${result.state}, state_at = now(), error = ${sql.json(result.error)}
           where app = ${app} and id = ${id} and state in ('sending', 'unknown') returning id`;
@@ -116,18 +124,20 @@ export async function messageById(sql: Query, app: number | null, id: string): P
 }
 
 /**
- * Sends that did not come to rest: not handed over or not answered since `before`, and `unknown` ones not looked at
- * since `lookedBefore` that were made after `madeAfter`. Oldest first.
+ * Sends that did not come to rest, by ages in milliseconds: not handed over or not answered for `silent`, and `unknown`
+ * ones not looked at for `lookAgain` that are younger than `lookFor`. Oldest first. The database's clock alone counts:
+ * it wrote the times, and a node's own may be minutes ahead of it.
  */
 export async function openSends(
   sql: Query,
-  times: { readonly before: Date; readonly lookedBefore: Date; readonly madeAfter: Date },
+  ages: { readonly silent: number; readonly lookAgain: number; readonly lookFor: number },
   limit: number,
 ): Promise<StoredMessage[]> {
+  const ago = (ms: number) => sql`now() - ${ms}::float8 * interval '1 millisecond'`;
   const rows = await sql<MessageRow[]>`
     select ${columns(sql)} from messages
-    where (state in ('reserved', 'sending') and state_at < ${times.before})
-       or (state = 'unknown' and state_at < ${times.lookedBefore} and created_at > ${times.madeAfter})
+    where (state in ('reserved', 'sending') and state_at < ${ago(ages.silent)})
+       or (state = 'unknown' and state_at < ${ago(ages.lookAgain)} and created_at > ${ago(ages.lookFor)})
     order by state_at limit ${limit}`;
   return rows.map(toMessage);
 }

@@ -1,0 +1,70 @@
+// What is asked of every body before anything else looks at it. A schema names all that is wrong, so what it may meet
+// has to be bounded: 3 MB of wrong items held the process for 4.6 s.
+import { ApiError, invalid } from '../errors.ts';
+import { fieldName } from './validation.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Members of the body whose own rules say what a NUL in them means; elsewhere it is refused. */
+    readonly nulAllowedIn?: readonly string[];
+  }
+}
+
+const MOST_ITEMS = 1000;
+const DEEPEST = 32;
+/** Lists of 1,000 people, headers and attachments in every field that takes them make 26,000. */
+const MOST_VALUES = 30_000;
+
+/** Throws a 400 that names the field for a value that is too long, too deep or not to be stored. */
+export function checkBounds(body: unknown, nulAllowedIn: readonly string[] = []): void {
+  const path: (string | number)[] = [];
+  let left = MOST_VALUES;
+  const take = (count: number): void => {
+    left -= count;
+    if (left < 0) throw invalid('the request body', `must have at most ${MOST_VALUES} values`);
+  };
+
+  // Recursion is safe: it ends at the deepest level allowed.
+  const visit = (value: unknown): void => {
+    if (typeof value === 'string') {
+      if (value.includes('\0') && !nulAllowedIn.includes(String(path[0]))) throw nulRefusal(path);
+      return;
+    }
+    if (typeof value !== 'object' || value === null) return;
+    if (path.length >= DEEPEST) throw invalid(named(path), `must not be nested deeper than ${DEEPEST} levels`);
+    if (Array.isArray(value)) {
+      if (value.length > MOST_ITEMS) throw invalid(named(path), `must have at most ${MOST_ITEMS} items`);
+      take(value.length);
+      for (const [index, item] of value.entries()) within(index, item);
+      return;
+    }
+    const names = Object.keys(value);
+    take(names.length);
+    for (const name of names) {
+      // It would become a prototype when the object is copied member by member.
+      if (name === '__proto__') throw invalidJson('it has a member "__proto__"');
+      if (name.includes('\0') && !nulAllowedIn.includes(String(path[0] ?? name))) throw nulRefusal([...path, name]);
+      within(name, Reflect.get(value, name));
+    }
+  };
+  const within = (step: string | number, value: unknown): void => {
+    path.push(step);
+    visit(value);
+    path.pop();
+  };
+  visit(body);
+}
+
+export function invalidJson(where: string): ApiError {
+  return new ApiError(400, 'api.invalid_request_payload', `Invalid JSON payload format. (${where})`);
+}
+
+/** PostgreSQL text holds none, and no mail does (RFC 5322 section 3.5). */
+function nulRefusal(path: readonly (string | number)[]): ApiError {
+  return invalid(named(path), 'must not contain a NUL character');
+}
+
+function named(path: readonly (string | number)[]): string {
+  const pointer = path.map((step) => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  return fieldName(pointer).replaceAll('\0', '\uFFFD') || 'the request body';
+}
