@@ -1,6 +1,7 @@
 // What a reader's mail program would send back: the original quoted below the answer, pixel and links included.
 import { type Static, Type } from '@sinclair/typebox';
 import type { Email } from 'postal-mime';
+import { invalid } from '../errors.ts';
 import { uuidv7 } from '../ids.ts';
 import { compose, messageIdHeader, type Person, threadOf } from '../send/compose.ts';
 import { plainText } from '../send/snippet.ts';
@@ -37,6 +38,7 @@ export interface Reply {
 
 /** An answer to a sent mail. `recipients` are those of its envelope: a mail may have nobody in To. */
 export async function composeReply(original: Email, recipients: readonly string[], body: ReplyBody): Promise<Reply> {
+  if (body.text === undefined && body.html === undefined) throw invalid('text', 'is required (or html)');
   const from = senderOf(body) ?? persons(original.to)[0] ?? { email: recipients[0] ?? 'reader@practice.test' };
   const authors = persons(original.replyTo?.length ? original.replyTo : original.from ? [original.from] : []);
   const answered = original.messageId;

@@ -244,10 +244,11 @@ describe('an answer', () => {
     const received = String((await reply(id, { text: 'x' })).at('data.id'));
     const refused: [string, object, RegExp][] = [
       [received, { text: 'x' }, /must name a mail that was sent/],
-      [id, { from: 'kim' }, /^from\.email must be an address/],
-      [id, { headers: [{ name: 'From', value: 'x' }] }, /^headers\[0\]\.name must not be From/],
-      [id, { headers: { 'X-A': 'a\r\nb' } }, /^headers\[0\]\.value must not contain line breaks/],
-      [id, { body: 'x' }, /^body is not a known field/],
+      [id, {}, /^text is required/],
+      [id, { text: 'x', from: 'kim' }, /^from\.email must be an address/],
+      [id, { text: 'x', headers: [{ name: 'From', value: 'x' }] }, /^headers\[0\]\.name must not be From/],
+      [id, { text: 'x', headers: { 'X-A': 'a\r\nb' } }, /^headers\[0\]\.value must not contain line breaks/],
+      [id, { text: 'x', body: 'x' }, /^body is not a known field/],
     ];
     for (const [to, body, message] of refused) {
       const answer = await reply(to, body);

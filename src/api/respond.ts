@@ -81,7 +81,8 @@ const FRAMEWORK: Readonly<Record<string, Told>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     status: 415,
     type: 'api.invalid_request_error',
-    message: 'Unsupported Content-Type: send application/json.',
+    message:
+      'Unsupported Content-Type: send application/json (multipart, for attachments of 3 MB and more, is not built yet).',
   },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     ...BAD_REQUEST,

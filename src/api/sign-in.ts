@@ -16,6 +16,7 @@ const AFTER_SIGN_IN = '/practice';
 /** GET /sign-in?token=…: the one-time address that the start and `telltale sign-in` print. */
 export function signInRoutes({ sql, sessions, publicUrl }: SignInDeps): Routes {
   return (http) => {
+    http.get('/', async (_request, reply) => reply.redirect(AFTER_SIGN_IN, 303));
     // No HEAD: a link checker must not use the token up.
     http.get('/sign-in', { exposeHeadRoute: false }, async (request, reply) => {
       requireOwnHost(publicUrl, request);
