@@ -32,10 +32,12 @@ create table outbox (
   position    bigint generated always as identity primary key,
   app         integer not null,
   trigger     text not null,
-  message_id  uuid not null,
-  sequence    integer not null,
+  message_id  uuid,                               -- null where it is not about a message
+  sequence    integer,                            -- null where it is not a counted event
+  subject     text,                               -- what it is about where that is no message
   link_counts integer[],
-  happened_at timestamptz not null
+  happened_at timestamptz not null,
+  failed_at   timestamptz                         -- could not be fanned out: passed over until this is null again
 );
 
 -- grants --------------------------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ create table api_keys (
   id         uuid not null,
   hash       bytea not null unique,               -- SHA-256 of the key; the key itself has 256 random bits
   hint       text not null,                       -- its last four characters
-  source     text not null check (source in ('setting', 'created')),
+  source     text not null check (source in ('setting', 'kept', 'created')),
   created_at timestamptz not null default now(),
   revoked_at timestamptz,
   primary key (app, id)
@@ -114,7 +116,8 @@ create table messages (
   app                 integer not null references applications (serial),
   id                  uuid not null,              -- UUIDv7; wire id msg_…
   grant_id            uuid not null,
-  state               text not null check (state in ('reserved', 'sending', 'sent', 'failed', 'unknown')),
+  state               text not null check (state in
+    ('scheduled', 'cancelled', 'reserved', 'sending', 'sent', 'failed', 'unknown')),
   label               text not null default '' check (length(label) <= 2048),
   opens               boolean not null,
   links               boolean not null,
@@ -136,6 +139,7 @@ create table messages (
 );
 create index messages_header on messages (app, message_id);
 create index messages_provider_id on messages (app, grant_id, provider_message_id) where provider_message_id is not null;
+create index messages_thread on messages (app, grant_id, thread_id);
 create index messages_open_sends on messages (state_at) where state in ('reserved', 'sending', 'unknown');
 create unique index messages_idempotency on messages (app, grant_id, idempotency_key) where idempotency_key is not null;
 
@@ -204,13 +208,14 @@ create table destinations (
   unique (app, kind, address)
 );
 
--- One counted event told under one trigger name; deliveries point to it. Weekly partitions on the UUIDv7.
+-- One fact told under one trigger name; deliveries point to it. Weekly partitions on the UUIDv7.
 create table notifications (
   app         integer not null,
   id          uuid not null,                      -- wire id ntf_…, the webhook-id header, the envelope id
   trigger     text not null,
-  message_id  uuid not null,
-  sequence    integer not null,
+  message_id  uuid,
+  sequence    integer,
+  subject     text,
   link_counts integer[],
   happened_at timestamptz not null,
   created_at  timestamptz not null default now(),
@@ -231,7 +236,8 @@ create table pending_deliveries (
   app             integer not null,
   destination_id  uuid not null,
   notification_id uuid not null,
-  attempts        smallint not null default 0,
+  round           smallint not null default 0,    -- 0, and one more each time it is delivered again on request
+  attempts        smallint not null default 0,    -- of this round
   next_attempt_at timestamptz not null,
   claimed_until   timestamptz,
   primary key (app, destination_id, notification_id)
@@ -244,20 +250,24 @@ create table deliveries (
   destination_id  uuid not null,
   notification_id uuid not null,
   state           text not null check (state in ('delivered', 'exhausted', 'stopped', 'held')),
-  attempts        smallint not null,
+  round           smallint not null default 0,
+  attempts        smallint not null,              -- of this round
   settled_at      timestamptz not null default now(),
   primary key (app, destination_id, notification_id)
 ) partition by range (notification_id);
+create index deliveries_undelivered on deliveries (app, destination_id, notification_id)
+  where state in ('held', 'exhausted');
 
 create table attempts (
   app             integer not null,
   destination_id  uuid not null,
   notification_id uuid not null,
-  attempt         smallint not null,
+  round           smallint not null default 0,
+  attempt         smallint not null,              -- from 1 in each round
   outcome         text not null,
   status_code     smallint,
   started_at      timestamptz not null,
   duration_ms     integer not null,
   answer          text not null default '',       -- the first bytes of the body, for people
-  primary key (app, destination_id, notification_id, attempt)
+  primary key (app, destination_id, notification_id, round, attempt)
 ) partition by range (notification_id);

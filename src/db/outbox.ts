@@ -1,57 +1,73 @@
-import type { Query, Tx } from './pool.ts';
+import { arrayText } from './arrays.ts';
+import type { Query, Sql, Tx } from './pool.ts';
 
 /** What happened, small enough to be written with every counted event; its payload is rendered at delivery. */
 export interface Fact {
   readonly app: number;
   readonly trigger: string;
-  readonly messageId: string;
-  /** 0-based number of the event within (message, trigger). */
-  readonly sequence: number;
+  /** Null where it is not about a message. */
+  readonly messageId: string | null;
+  /** 0-based number of the event within (message, trigger); null where it is not a counted event. */
+  readonly sequence: number | null;
+  /** What it is about where that is no message. */
+  readonly subject?: string | null;
   /** Clicks per link up to and including this event, in link order; null where the trigger has none. */
   readonly linkCounts: readonly number[] | null;
   readonly happenedAt: Date;
+}
+
+/** A counted event of a message. */
+export interface EventFact extends Fact {
+  readonly messageId: string;
+  readonly sequence: number;
+}
+
+/** Where a fact stands in the outbox. */
+export interface Taken extends Fact {
+  readonly position: string;
+}
+
+export function isEvent(fact: Fact): fact is EventFact {
+  return fact.messageId !== null && fact.sequence !== null;
 }
 
 /** Writes facts in the transaction that made them true. */
 export async function emit(tx: Query, facts: readonly Fact[]): Promise<void> {
   if (facts.length === 0) return;
   await tx`
-    insert into outbox (app, trigger, message_id, sequence, link_counts, happened_at)
-    select app, trigger, message_id, sequence, link_counts::integer[], happened_at
+    insert into outbox (app, trigger, message_id, sequence, subject, link_counts, happened_at)
+    select app, trigger, message_id, sequence, subject, link_counts::integer[], happened_at
     from unnest(
       ${facts.map((fact) => fact.app)}::integer[],
       ${facts.map((fact) => fact.trigger)}::text[],
       ${facts.map((fact) => fact.messageId)}::uuid[],
       ${facts.map((fact) => fact.sequence)}::integer[],
-      ${facts.map((fact) => (fact.linkCounts ? `{${fact.linkCounts.join(',')}}` : null))}::text[],
+      ${facts.map((fact) => fact.subject ?? null)}::text[],
+      ${facts.map((fact) => fact.linkCounts && arrayText(fact.linkCounts))}::text[],
       ${facts.map((fact) => fact.happenedAt.toISOString())}::timestamptz[]
-    ) as fact (app, trigger, message_id, sequence, link_counts, happened_at)`;
+    ) as fact (app, trigger, message_id, sequence, subject, link_counts, happened_at)`;
 }
 
-/** Takes the oldest facts that no other process is taking; gone for good when `tx` commits. */
-export async function take(tx: Tx, limit: number): Promise<Fact[]> {
-  const rows = await tx<
-    {
-      position: string;
-      app: number;
-      trigger: string;
-      message_id: string;
-      sequence: number;
-      link_counts: number[] | null;
-      happened_at: Date;
-    }[]
-  >`
+/**
+ * Takes the oldest facts that no other process is taking, `among` these positions where they are given; gone for good
+ * when `tx` commits. Those set aside stay.
+ */
+export async function take(tx: Tx, limit: number, among?: readonly string[]): Promise<Taken[]> {
+  const rows = await tx<Taken[]>`
     delete from outbox
-    where position in (select position from outbox order by position limit ${limit} for update skip locked)
-    returning position, app, trigger, message_id, sequence, link_counts, happened_at`;
-  return rows
-    .sort((a, b) => Number(a.position) - Number(b.position))
-    .map((row) => ({
-      app: row.app,
-      trigger: row.trigger,
-      messageId: row.message_id,
-      sequence: row.sequence,
-      linkCounts: row.link_counts,
-      happenedAt: row.happened_at,
-    }));
+    where position in (
+      select position from outbox
+      where failed_at is null ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
+      order by position limit ${limit} for update skip locked
+    )
+    returning position, app, trigger, message_id as "messageId", sequence, subject, link_counts as "linkCounts",
+      happened_at as "happenedAt"`;
+  return [...rows].sort((a, b) => Number(a.position) - Number(b.position));
+}
+
+/** Leaves a fact where it is and out of every later `take`, until someone clears its `failed_at`. False: it is gone. */
+export async function setAside(sql: Sql, position: string): Promise<boolean> {
+  const rows = await sql`
+    update outbox set failed_at = now() where position = ${position} and failed_at is null returning position`;
+  return rows.length > 0;
 }

@@ -1,12 +1,13 @@
-import type { Fact } from '../db/outbox.ts';
+import { arrayText } from '../db/arrays.ts';
+import type { EventFact, Fact } from '../db/outbox.ts';
 import type { Tx } from '../db/pool.ts';
 import { uuidTime, uuidv7 } from '../ids.ts';
 import { coalescingMs } from './flood.ts';
 
 /** A notification to be written, new or already there, and the newest fact it tells. */
-export interface Telling {
+export interface Telling<Told extends Fact = Fact> {
   readonly id: string;
-  readonly fact: Fact;
+  readonly fact: Told;
   readonly dueAt: Date;
 }
 
@@ -20,10 +21,10 @@ const OPEN_AT_MOST_MS = 10 * 60_000;
  */
 export async function coalesce(
   tx: Tx,
-  flooding: readonly Fact[],
+  flooding: readonly EventFact[],
   guard: (app: number) => number,
   now: number,
-): Promise<{ readonly fresh: readonly Telling[]; readonly updated: readonly Telling[] }> {
+): Promise<{ readonly fresh: readonly Telling<EventFact>[]; readonly updated: readonly Telling<EventFact>[] }> {
   const newest = newestOfEach(flooding);
   if (newest.length === 0) return { fresh: [], updated: [] };
   const open = await tx<{ app: number; message_id: string; trigger: string; notification_id: string }[]>`
@@ -37,8 +38,8 @@ export async function coalesce(
     order by c.app, c.message_id, c.trigger
     for update of c`;
   const idOf = new Map(open.map((row) => [`${row.app} ${row.message_id} ${row.trigger}`, row.notification_id]));
-  const fresh: Telling[] = [];
-  const updated: Telling[] = [];
+  const fresh: Telling<EventFact>[] = [];
+  const updated: Telling<EventFact>[] = [];
   for (const fact of newest) {
     const dueAt = new Date(now + coalescingMs(guard(fact.app)));
     const id = idOf.get(keyOf(fact));
@@ -66,7 +67,7 @@ export async function coalesce(
           ${updated.map(({ fact }) => fact.app)}::integer[],
           ${updated.map(({ id }) => id)}::uuid[],
           ${updated.map(({ fact }) => fact.sequence)}::integer[],
-          ${updated.map(({ fact }) => arrayText(fact.linkCounts))}::text[],
+          ${updated.map(({ fact }) => fact.linkCounts && arrayText(fact.linkCounts))}::text[],
           ${updated.map(({ fact }) => fact.happenedAt.toISOString())}::timestamptz[]
         ) as newer (app, id, sequence, link_counts, happened_at)
         where n.app = newer.app and n.id = newer.id and n.sequence < newer.sequence`,
@@ -74,21 +75,16 @@ export async function coalesce(
   return { fresh, updated };
 }
 
-function keyOf(fact: Fact): string {
+function keyOf(fact: EventFact): string {
   return `${fact.app} ${fact.messageId} ${fact.trigger}`;
 }
 
 /** The newest fact per (message, trigger), in the order in which every node locks them. */
-function newestOfEach(facts: readonly Fact[]): Fact[] {
-  const newest = new Map<string, Fact>();
+function newestOfEach(facts: readonly EventFact[]): EventFact[] {
+  const newest = new Map<string, EventFact>();
   for (const fact of facts) {
     const known = newest.get(keyOf(fact));
     if (known === undefined || known.sequence < fact.sequence) newest.set(keyOf(fact), fact);
   }
   return [...newest].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, fact]) => fact);
-}
-
-/** A one-dimensional array as PostgreSQL reads it: unnest would take arrays of arrays apart. */
-export function arrayText(counts: readonly number[] | null): string | null {
-  return counts === null ? null : `{${counts.join(',')}}`;
 }

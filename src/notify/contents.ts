@@ -1,10 +1,9 @@
 import type { Sql } from '../db/pool.ts';
-import { storedSettings } from '../grants/settings.ts';
+import { type RetrySchedule, storedSettings } from '../grants/settings.ts';
 import { linkUrls, type RecentEvent, recents } from '../tracking/recents.ts';
 import type { DestinationKind } from './destination.ts';
 import type { NotificationState } from './payloads.ts';
 import type { Claim } from './pending.ts';
-import type { RetrySchedule } from './retry.ts';
 import { isRaised, type RaisedTrigger } from './triggers.ts';
 
 /** A claim and all that is needed to try it. */
@@ -30,8 +29,8 @@ interface Row {
   application_id: string;
   settings: unknown;
   trigger: string | null;
-  message_id: string;
-  sequence: number;
+  message_id: string | null;
+  sequence: number | null;
   link_counts: number[] | null;
   happened_at: Date;
   created_at: Date;
@@ -85,15 +84,16 @@ async function stateOf(
   row: Row,
   known: Map<string, Promise<History>>,
 ): Promise<NotificationState | null> {
-  const { trigger, grant_id: grantId } = row;
-  if (trigger === null || grantId === null || !isRaised(trigger)) return null;
-  const history = known.get(row.notification_id) ?? readHistory(sql, app, row, trigger);
+  const { trigger, grant_id: grantId, message_id: messageId, sequence } = row;
+  if (trigger === null || grantId === null || messageId === null || sequence === null || !isRaised(trigger))
+    return null;
+  const history = known.get(row.notification_id) ?? readHistory(sql, app, { messageId, sequence, trigger });
   known.set(row.notification_id, history);
   return {
     id: row.notification_id,
     trigger,
-    messageId: row.message_id,
-    sequence: row.sequence,
+    messageId,
+    sequence,
     linkCounts: row.link_counts,
     happenedAt: row.happened_at,
     createdAt: row.created_at,
@@ -104,10 +104,16 @@ async function stateOf(
   };
 }
 
-async function readHistory(sql: Sql, app: number, row: Row, trigger: RaisedTrigger): Promise<History> {
+interface EventName {
+  readonly messageId: string;
+  readonly trigger: RaisedTrigger;
+  readonly sequence: number;
+}
+
+async function readHistory(sql: Sql, app: number, { messageId, trigger, sequence }: EventName): Promise<History> {
   const [links, events] = await Promise.all([
-    trigger === 'message.link_clicked' ? linkUrls(sql, app, row.message_id) : [],
-    recents(sql, app, row.message_id, trigger, row.sequence),
+    trigger === 'message.link_clicked' ? linkUrls(sql, app, messageId) : [],
+    recents(sql, app, messageId, trigger, sequence),
   ]);
   return { links, recents: events };
 }

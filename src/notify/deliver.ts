@@ -2,12 +2,13 @@
 import type { Sql } from '../db/pool.ts';
 import { wireId } from '../ids.ts';
 import type { Log } from '../log.ts';
+import type { Clock } from './clock.ts';
 import { type Prepared, prepare } from './contents.ts';
 import { DESTINATION_KINDS, type Destinations, type Outcome } from './destination.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { FRESH, type Pace, paceAfter, roomFor } from './pace.ts';
 import { renderPayload } from './payloads.ts';
-import { type Claim, claim, type Settlement } from './pending.ts';
+import { type Claim, claim, namesOf, type Settlement } from './pending.ts';
 import { attemptsOf, decide } from './retry.ts';
 import { startSettling } from './settling.ts';
 import { secretContext } from './subscriptions.ts';
@@ -17,7 +18,7 @@ export interface DeliverDeps {
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
   readonly vault: { open(sealed: Buffer, context: string): string };
   readonly destinations: Destinations;
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly random: () => number;
   readonly pollMs: number;
   /** Attempts at once, of all destinations together. */
@@ -54,7 +55,8 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
   const settleSoon = startSettling(deps);
 
   const run = async (): Promise<'more' | 'idle'> => {
-    const now = deps.now();
+    await deps.clock.keep();
+    const now = deps.clock.now();
     const limit = deps.concurrency - counts.inFlight;
     if (limit <= 0) return 'idle'; // the attempt that ends next wakes us
     // An idle destination in good health is claimed for like a fresh one, and grows from there.
@@ -106,14 +108,14 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
       const prepared = (await batch).get(one);
       if (prepared === undefined) return; // its destination was deleted, the delivery with it
       const settlement = await attempt(deps, prepared);
-      const pace = paceAfter(paces.get(one.destinationId) ?? FRESH, settlement.outcome, deps.now());
+      const pace = paceAfter(paces.get(one.destinationId) ?? FRESH, settlement.outcome, deps.clock.now());
       if (paces.size >= REMEMBERED) paces.clear();
       paces.set(one.destinationId, pace);
       counts.attempts[settlement.outcome.kind]++;
       if (await settleSoon(settlement)) counts.settled[settlement.verdict.kind]++;
       else counts.late++;
     } catch (error) {
-      deps.log.warn({ err: error, delivery: names(one) }, 'delivery.abandoned'); // its claim runs out
+      deps.log.warn({ err: error, delivery: namesOf(one) }, 'delivery.abandoned'); // its claim runs out
     }
   };
 
@@ -137,16 +139,16 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
 /** One attempt and what follows from it. Never rejects. */
 async function attempt(deps: DeliverDeps, prepared: Prepared): Promise<Settlement> {
   const { claim, schedule } = prepared;
-  const startedAt = deps.now();
+  const startedAt = deps.clock.now();
   const began = performance.now();
   const outcome = await send(deps, prepared, startedAt).catch((error: unknown): Outcome => {
-    deps.log.error({ err: error, delivery: names(claim) }, 'delivery.failed');
+    deps.log.error({ err: error, delivery: namesOf(claim) }, 'delivery.failed');
     return { kind: 'unrenderable', status: null, answer: 'the notification could not be made', retryAfter: null };
   });
   const durationMs = performance.now() - began;
-  const verdict = decide({ schedule, attempt: claim.attempt, outcome, now: deps.now(), random: deps.random() });
+  const verdict = decide({ schedule, attempt: claim.attempt, outcome, now: deps.clock.now(), random: deps.random() });
   deps.log.info(
-    { delivery: names(claim), outcome: outcome.kind, status: outcome.status, ms: Math.round(durationMs), verdict },
+    { delivery: namesOf(claim), outcome: outcome.kind, status: outcome.status, ms: Math.round(durationMs), verdict },
     'delivery.attempted',
   );
   return { claim, outcome, verdict, startedAt: new Date(startedAt), durationMs };
@@ -167,10 +169,6 @@ async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number): Prom
     compressed: prepared.compressed,
     sentAt,
   });
-}
-
-function names({ app, destinationId, notificationId, attempt }: Claim): Record<string, string | number> {
-  return { app, webhook: wireId('wh', destinationId), notification: wireId('ntf', notificationId), attempt };
 }
 
 function noCounts(): DeliveryCounts {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { notifyRun, payloadOf, until } from '../../test/support/notify-run.ts';
+import { transaction } from '../db/transaction.ts';
+import { makeLog } from '../log.ts';
+import { fanOut } from './fanout.ts';
+import { claim } from './pending.ts';
 
 test('facts that nobody subscribes to vanish, those of a paused destination are held', async (t) => {
   const { ground, start, receiver, rested, fannedOut } = await notifyRun(t);
@@ -74,4 +78,123 @@ test('above the guard notifications coalesce, and the last state arrives', async
   notify.wakeFanout();
   await target.arrived(14);
   assert.equal(target.deliveries.length, 14);
+});
+
+test('a fact that cannot be told is set aside, and the others go their way', async (t) => {
+  const { ground, start, receiver, rested } = await notifyRun(t);
+  const { sql } = ground;
+  const target = await receiver();
+  await ground.destination(target.url);
+  await sql`alter table notifications add constraint refused check (sequence <> 2)`;
+  await ground.happen(await ground.message(), ...Array.from({ length: 7 }, () => ({})));
+  await sql`update outbox set happened_at = 'infinity' where sequence = 5`; // more than a Date can hold
+  const notify = start();
+  notify.wakeFanout();
+  await target.arrived(5);
+  await rested('delivered', 5);
+  const told = target.deliveries.map((request) => payloadOf(request).data.object.message_data.count);
+  assert.deepEqual(
+    told.sort((a, b) => a - b),
+    [1, 2, 4, 5, 7],
+  );
+  const left = await sql`select sequence from outbox where failed_at is not null order by position`;
+  assert.deepEqual(
+    left.map((row) => row.sequence),
+    [2, 5],
+  );
+  assert.equal(notify.counts.facts, 7);
+  await ground.happen(await ground.message(), {});
+  notify.wakeFanout();
+  await target.arrived(6);
+
+  // Someone has removed the reason.
+  await sql`alter table notifications drop constraint refused`;
+  await sql`update outbox set failed_at = null where sequence = 2`;
+  notify.wakeFanout();
+  assert.equal(payloadOf((await target.arrived(7))[6]).data.object.message_data.count, 3);
+});
+
+test('a clock that jumped beyond the last partition gets one', async (t) => {
+  const { ground, start, receiver, rested } = await notifyRun(t);
+  const target = await receiver();
+  await ground.destination(target.url);
+  await ground.happen(await ground.message(), {});
+  start({ clock: { ms: Date.now() + 70 * 24 * 3_600_000 } }).wakeFanout();
+  await target.arrived(1);
+  await rested('delivered', 1);
+});
+
+test('a claim and a fan-out above the guard do not wait for each other', async (t) => {
+  const { ground, receiver } = await notifyRun(t);
+  const { sql } = ground;
+  await ground.setting('max_notifications_per_minute', 1);
+  const { id } = await ground.destination((await receiver()).url);
+  const message = await ground.message();
+  const now = Date.now();
+  const log = makeLog('error');
+  await ground.happen(message, { at: now }, { at: now });
+  await fanOut({ sql, log, now }, 500); // the second one coalesces
+  await ground.happen(message, { at: now });
+
+  const waiters = async (count: number): Promise<boolean> => {
+    const rows = await sql`
+      select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    return rows.length === count;
+  };
+  const { claiming, fanning } = await transaction(sql, async (tx) => {
+    await tx`select from notifications where sequence = 1 for update`;
+    const fanning = fanOut({ sql, log, now }, 500).catch((error: unknown) => ({ error }));
+    await until('the fan-out waits for us', () => waiters(1)); // and holds the coalescing notification
+    const claiming = claim(sql, {
+      kinds: ['webhook'],
+      freshRoom: 10,
+      rooms: [],
+      limit: 10,
+      now: new Date(now + 60_000),
+      until: new Date(now + 120_000),
+    }).catch((error: unknown) => ({ error }));
+    await until('the claim waits for the fan-out', () => waiters(2));
+    return { claiming, fanning };
+  });
+  assert.ok(!('error' in (await fanning)), 'the fan-out went through');
+  const claimed = await claiming;
+  assert.ok(!('error' in claimed), 'the claim went through');
+  assert.deepEqual(
+    claimed.map((one) => [one.destinationId, one.round, one.attempt]),
+    [
+      [id, 0, 1],
+      [id, 0, 1],
+    ],
+  );
+  const told = await sql`select sequence from notifications order by sequence`;
+  assert.deepEqual(
+    told.map((row) => row.sequence),
+    [0, 2],
+  );
+  assert.equal((await sql`select from coalescing_notifications`).length, 0);
+});
+
+test('a subscriber that came later is told the newest state of a waiting notification, once', async (t) => {
+  const { ground, receiver } = await notifyRun(t);
+  const { sql } = ground;
+  await ground.setting('max_notifications_per_minute', 1);
+  await ground.destination((await receiver()).url);
+  const message = await ground.message();
+  const now = Date.now();
+  const log = makeLog('error');
+  await ground.happen(message, { at: now }, { at: now });
+  await fanOut({ sql, log, now }, 500);
+  const { id } = await ground.destination((await receiver()).url);
+  for (let turn = 0; turn < 2; turn++) {
+    await ground.happen(message, { at: now });
+    await fanOut({ sql, log, now }, 500);
+  }
+  const rows = await sql`
+    select n.sequence from pending_deliveries p join notifications n on n.id = p.notification_id
+    where p.destination_id = ${id}`;
+  assert.deepEqual(
+    rows.map((row) => row.sequence),
+    [3],
+  );
+  assert.equal((await sql`select from pending_deliveries`).length, 3);
 });

@@ -1,24 +1,28 @@
-import type { Fact } from '../db/outbox.ts';
-import type { Tx } from '../db/pool.ts';
+import { type EventFact, type Fact, isEvent } from '../db/outbox.ts';
+import type { Query } from '../db/pool.ts';
+import { uuidTime } from '../ids.ts';
 
 const WINDOW_MS = 60_000;
+// No event is older than its message, but for clocks that differ.
+const EARLIEST_EVENT_MS = 24 * 60 * 60_000;
 
 /** What would be notified as its own, and what is above the guard. */
 export interface Sorted {
   readonly single: readonly Fact[];
-  readonly flooding: readonly Fact[];
+  readonly flooding: readonly EventFact[];
 }
 
 /**
  * A fact is above the guard of N when the event N before it, of the same message and trigger, happened less than a
- * minute before it. Read from the events themselves: the common case, fewer than N events in all, costs nothing.
+ * minute before it. Read from the events themselves: the common case, fewer than N events in all, costs nothing, and
+ * partitions older than the message are not looked at.
  */
 export async function sortByGuard(
-  tx: Tx,
+  tx: Query,
   facts: readonly Fact[],
   mostPerMinute: (app: number) => number,
 ): Promise<Sorted> {
-  const questions = facts.filter((fact) => fact.sequence >= mostPerMinute(fact.app));
+  const questions = facts.filter(isEvent).filter((fact) => fact.sequence >= mostPerMinute(fact.app));
   if (questions.length === 0) return { single: facts, flooding: [] };
   const rows = await tx<{ at: string; happened_at: Date }[]>`
     select question.at, e.happened_at
@@ -26,19 +30,32 @@ export async function sortByGuard(
       ${questions.map((fact) => fact.app)}::integer[],
       ${questions.map((fact) => fact.messageId)}::uuid[],
       ${questions.map((fact) => fact.trigger)}::text[],
-      ${questions.map((fact) => fact.sequence - mostPerMinute(fact.app))}::integer[]
-    ) with ordinality as question (app, message_id, trigger, sequence, at)
-    join events e on e.app = question.app and e.message_id = question.message_id
-      and e.trigger = question.trigger::tracking_trigger and e.sequence = question.sequence`;
-  const flooding = new Set<Fact>();
+      ${questions.map((fact) => fact.sequence - mostPerMinute(fact.app))}::integer[],
+      ${questions.map((fact) => lowestId(uuidTime(fact.messageId) - EARLIEST_EVENT_MS))}::uuid[]
+    ) with ordinality as question (app, message_id, trigger, sequence, lowest_id, at)
+    cross join lateral (
+      select happened_at from events
+      where app = question.app and message_id = question.message_id
+        and trigger = case when question.trigger = any(enum_range(null::tracking_trigger)::text[])
+          then question.trigger::tracking_trigger end
+        and sequence = question.sequence and id >= question.lowest_id
+      limit 1 -- there is no more, and so each question is asked by itself, of its own partitions
+    ) e`;
+  const flooding = new Set<EventFact>();
   for (const row of rows) {
     const fact = questions[Number(row.at) - 1];
     if (fact && fact.happenedAt.getTime() - row.happened_at.getTime() < WINDOW_MS) flooding.add(fact);
   }
-  return { single: facts.filter((fact) => !flooding.has(fact)), flooding: [...flooding] };
+  return { single: facts.filter((fact) => !(isEvent(fact) && flooding.has(fact))), flooding: [...flooding] };
 }
 
 /** How long a notification above the guard stays open for later events, so that N a minute leave. */
 export function coalescingMs(mostPerMinute: number): number {
   return Math.ceil(WINDOW_MS / mostPerMinute);
+}
+
+/** Below every UUIDv7 of `ms` and later. */
+function lowestId(ms: number): string {
+  const hex = Math.max(0, ms).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 }

@@ -1,5 +1,6 @@
 // The queue: `pending_deliveries`, and the history that deliveries leave behind.
 import type { Sql } from '../db/pool.ts';
+import { wireId } from '../ids.ts';
 import type { DestinationKind, Outcome } from './destination.ts';
 import type { Verdict } from './retry.ts';
 
@@ -8,7 +9,9 @@ export interface Claim {
   readonly app: number;
   readonly destinationId: string;
   readonly notificationId: string;
-  /** From 1. */
+  /** 0, and one more each time the delivery was begun anew. */
+  readonly round: number;
+  /** From 1 in each round. */
   readonly attempt: number;
 }
 
@@ -56,15 +59,20 @@ export async function claim(sql: Sql, order: ClaimOrder): Promise<Claim[]> {
       limit ${order.limit}
     ), claimed as (
       update pending_deliveries p
-      set attempts = p.attempts + 1, claimed_until = ${order.until}, next_attempt_at = ${order.until}
+      set attempts = least(p.attempts + 1, 32767), claimed_until = ${order.until}, next_attempt_at = ${order.until}
       from due
       where p.app = due.app and p.destination_id = due.destination_id and p.notification_id = due.notification_id
-      returning p.app, p.destination_id, p.notification_id, p.attempts
-    ), frozen as (
-      delete from coalescing_notifications c using claimed
-      where c.notification_id = claimed.notification_id
+      returning p.app, p.destination_id, p.notification_id, p.round, p.attempts
+    ), closing as (
+      select c.app, c.message_id, c.trigger from coalescing_notifications c
+      where c.notification_id in (select notification_id from claimed)
+      order by c.app, c.message_id, c.trigger -- as fan-out locks them
+      for update
+    ), closed as (
+      delete from coalescing_notifications c using closing
+      where c.app = closing.app and c.message_id = closing.message_id and c.trigger = closing.trigger
     )
-    select app, destination_id as "destinationId", notification_id as "notificationId", attempts as attempt
+    select app, destination_id as "destinationId", notification_id as "notificationId", round, attempts as attempt
     from claimed`;
 }
 
@@ -91,6 +99,7 @@ export async function settle(
         ${settlements.map(({ claim }) => claim.app)}::integer[],
         ${settlements.map(({ claim }) => claim.destinationId)}::uuid[],
         ${settlements.map(({ claim }) => claim.notificationId)}::uuid[],
+        ${settlements.map(({ claim }) => claim.round)}::smallint[],
         ${settlements.map(({ claim }) => claim.attempt)}::smallint[],
         ${settlements.map(({ verdict }) => (verdict.kind === 'retry' ? null : verdict.kind))}::text[],
         ${settlements.map(({ verdict }) => (verdict.kind === 'retry' ? new Date(verdict.at).toISOString() : null))}::timestamptz[],
@@ -99,33 +108,61 @@ export async function settle(
         ${settlements.map(({ startedAt }) => startedAt.toISOString())}::timestamptz[],
         ${settlements.map(({ durationMs }) => Math.round(durationMs))}::integer[],
         ${settlements.map(({ outcome }) => outcome.answer)}::text[]
-      ) with ordinality as result (app, destination_id, notification_id, attempt, state, next_attempt_at, outcome,
+      ) with ordinality as result (app, destination_id, notification_id, round, attempt, state, next_attempt_at, outcome,
         status_code, started_at, duration_ms, answer, at)
     ), logged as (
-      insert into attempts (app, destination_id, notification_id, attempt, outcome, status_code, started_at,
+      insert into attempts (app, destination_id, notification_id, round, attempt, outcome, status_code, started_at,
         duration_ms, answer)
-      select app, destination_id, notification_id, attempt, outcome, status_code, started_at, duration_ms, answer
+      select app, destination_id, notification_id, round, attempt, outcome, status_code, started_at, duration_ms, answer
       from result
       on conflict do nothing
     ), rested as (
       delete from pending_deliveries p using result r
       where p.app = r.app and p.destination_id = r.destination_id and p.notification_id = r.notification_id
-        and p.attempts = r.attempt and r.state is not null
-      returning p.app, p.destination_id, p.notification_id, p.attempts, r.state, r.at
+        and p.round = r.round and p.attempts = r.attempt and r.state is not null
+      returning p.app, p.destination_id, p.notification_id, p.round, p.attempts, r.state, r.at
     ), history as (
-      insert into deliveries (app, destination_id, notification_id, state, attempts, settled_at)
-      select app, destination_id, notification_id, state, attempts, ${now} from rested
-      on conflict (app, destination_id, notification_id)
-      do update set state = excluded.state, attempts = excluded.attempts, settled_at = excluded.settled_at
+      insert into deliveries (app, destination_id, notification_id, state, round, attempts, settled_at)
+      select app, destination_id, notification_id, state, round, attempts, ${now} from rested
+      on conflict (app, destination_id, notification_id) do update set
+        state = excluded.state, round = excluded.round, attempts = excluded.attempts, settled_at = excluded.settled_at
     ), waiting as (
       update pending_deliveries p set next_attempt_at = r.next_attempt_at, claimed_until = null
       from result r
       where p.app = r.app and p.destination_id = r.destination_id and p.notification_id = r.notification_id
-        and p.attempts = r.attempt and r.state is null
+        and p.round = r.round and p.attempts = r.attempt and r.state is null
       returning r.at
     )
     select at from rested union all select at from waiting`;
   return new Set(rows.flatMap(({ at }) => settlements[Number(at) - 1] ?? []));
+}
+
+/**
+ * Moves a delivery on without writing its history: for a result that no history table takes, as when the partitions of
+ * its notification were dropped. Answers whether it moved.
+ */
+export async function settleUnrecorded(sql: Sql, { claim, verdict }: Settlement): Promise<boolean> {
+  const ours = sql`
+    where app = ${claim.app} and destination_id = ${claim.destinationId} and notification_id = ${claim.notificationId}
+      and round = ${claim.round} and attempts = ${claim.attempt}
+    returning app`;
+  const moved =
+    verdict.kind === 'retry'
+      ? await sql`
+        update pending_deliveries set next_attempt_at = ${new Date(verdict.at)}, claimed_until = null ${ours}`
+      : await sql`delete from pending_deliveries ${ours}`;
+  return moved.length > 0;
+}
+
+/** A claim as logs name it. */
+export function namesOf({
+  app,
+  destinationId,
+  notificationId,
+  round,
+  attempt,
+}: Claim): Record<string, string | number> {
+  return { app, webhook: wireId('wh', destinationId), notification: wireId('ntf', notificationId), round, attempt };
 }
 
 const COUNTED = 100_000;

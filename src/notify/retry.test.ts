@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { RetrySchedule } from '../grants/settings.ts';
 import type { Outcome } from './destination.ts';
-import { attemptsOf, decide, type RetrySchedule, type Verdict } from './retry.ts';
+import { attemptsOf, decide, type Verdict } from './retry.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);
 

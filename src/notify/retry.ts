@@ -1,6 +1,5 @@
+import type { RetrySchedule } from '../grants/settings.ts';
 import type { Outcome } from './destination.ts';
-
-export type RetrySchedule = 'default' | 'nylas';
 
 export type Verdict =
   | { readonly kind: 'delivered' }
@@ -13,7 +12,7 @@ export type Verdict =
 
 export interface Attempted {
   readonly schedule: RetrySchedule;
-  /** From 1. */
+  /** From 1 in each round. */
   readonly attempt: number;
   readonly outcome: Pick<Outcome, 'kind' | 'status' | 'retryAfter'>;
   /** Unix milliseconds of the attempt's end. */

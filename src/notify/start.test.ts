@@ -3,7 +3,8 @@ import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { notifyRun, payloadOf } from '../../test/support/notify-run.ts';
-import { flask } from '../../test/support/receiver.ts';
+import { flask, hang } from '../../test/support/receiver.ts';
+import { uuidTime } from '../ids.ts';
 
 test('an open and a click arrive signed, as a Flask handler wants them', async (t) => {
   const { ground, start, receiver, rested } = await notifyRun(t);
@@ -112,4 +113,38 @@ test('stop waits for what is in flight', async (t) => {
   await stopped;
   assert.equal((await ground.sql`select from deliveries where state = 'delivered'`).length, 1);
   assert.equal(notify.counts.inFlight, 0);
+});
+
+test('what hangs does not hold the stop longer than the service grants', async (t) => {
+  const { ground, start, receiver } = await notifyRun(t);
+  const target = await receiver(hang);
+  await ground.destination(target.url);
+  const notify = start({ attemptMs: 4_000 });
+  await ground.happen(await ground.message(), {});
+  notify.wakeFanout();
+  await target.arrived(1);
+  const began = performance.now();
+  await notify.stop();
+  const took = performance.now() - began;
+  assert.ok(took > 2_500 && took < 3_400, `${took} ms`);
+});
+
+test('the database tells the time: a process whose clock is ahead takes no part in that', async (t) => {
+  const { ground, start, receiver, rested } = await notifyRun(t);
+  const target = await receiver();
+  await ground.destination(target.url);
+  await ground.happen(await ground.message(), {});
+  const real = Date.now;
+  t.mock.method(Date, 'now', () => real() + 14 * 24 * 3_600_000);
+  const notify = start();
+  notify.wakeFanout();
+  const [request] = await target.arrived(1);
+  await rested('delivered', 1);
+  const [row] = await ground.sql<{ id: string; settled: Date; happened: Date }[]>`
+    select n.id, d.settled_at as settled, n.happened_at as happened
+    from notifications n join deliveries d on d.notification_id = n.id`;
+  assert.ok(row && request);
+  for (const ms of [uuidTime(row.id), row.settled.getTime(), Number(request.headers['webhook-timestamp']) * 1000]) {
+    assert.ok(Math.abs(ms - row.happened.getTime()) < 60_000, new Date(ms).toISOString());
+  }
 });

@@ -1,6 +1,7 @@
 import { isConnectionLost, type Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { SafeFetch } from '../safe-fetch.ts';
+import { type Clock, databaseClock } from './clock.ts';
 import { type DeliveryCounts, startDeliverer } from './deliver.ts';
 import { makeWebhook } from './destinations/webhook.ts';
 import { fanOut } from './fanout.ts';
@@ -14,6 +15,7 @@ export interface NotifyDeps {
   readonly safeFetch: Pick<SafeFetch, 'request'>;
   /** Told after a fan-out that made deliveries, so that other processes may look. */
   readonly onDeliveries?: () => void;
+  /** Instead of the database's clock. */
   readonly now?: () => number;
   readonly random?: () => number;
   readonly pollMs?: number;
@@ -35,7 +37,7 @@ export interface Notify {
   wakeFanout(): void;
   /** Deliveries may be due that another process made. */
   wakeDeliver(): void;
-  /** Lets what is in flight come to its end, at most 6 s. */
+  /** Lets what is in flight come to its end, at most 3 s. */
   stop(): Promise<void>;
   readonly counts: NotifyCounts;
 }
@@ -44,12 +46,12 @@ const POLL_MS = 1_000;
 const FACTS_AT_ONCE = 500;
 const CONCURRENCY = 128;
 const COUNT_MS = 15_000;
-const STOP_MS = 6_000; // the whole service has ten seconds; what hangs longer is tried again after its claim
+const STOP_MS = 3_000; // less than the service grants its workers; what hangs longer is tried again after its claim
 
 /** From committed facts to delivered notifications. */
 export function startNotify(deps: NotifyDeps): Notify {
   const { sql, log } = deps;
-  const now = deps.now ?? Date.now;
+  const clock: Clock = deps.now === undefined ? databaseClock(sql) : { now: deps.now, keep: async () => {} };
   const pollMs = deps.pollMs ?? POLL_MS;
   const deliverer = startDeliverer({
     sql,
@@ -61,7 +63,7 @@ export function startNotify(deps: NotifyDeps): Notify {
         ...(deps.attemptMs === undefined ? {} : { deadlineMs: deps.attemptMs }),
       }),
     },
-    now,
+    clock,
     random: deps.random ?? Math.random,
     pollMs,
     concurrency: deps.concurrency ?? CONCURRENCY,
@@ -79,13 +81,14 @@ export function startNotify(deps: NotifyDeps): Notify {
     pollMs,
     log,
     async run() {
-      const done = await fanOut({ sql, now: now() }, FACTS_AT_ONCE);
+      await clock.keep();
+      const done = await fanOut({ sql, log, now: clock.now() }, FACTS_AT_ONCE);
       counts.facts += done.facts;
       counts.notifications += done.notifications;
       counts.coalesced += done.coalesced;
       counts.held += done.held;
       if (done.dueAt !== null) {
-        const wait = done.dueAt - now();
+        const wait = done.dueAt - clock.now();
         if (wait <= 0) deliverer.wake();
         else deliverer.wakeIn(wait);
         deps.onDeliveries?.();
@@ -113,8 +116,7 @@ export function startNotify(deps: NotifyDeps): Notify {
     counts,
     async stop() {
       clearInterval(counting);
-      await fanout.stop();
-      await deliverer.stop(STOP_MS);
+      await Promise.all([fanout.stop(), deliverer.stop(STOP_MS)]);
     },
   };
 }

@@ -23,11 +23,10 @@ async function subscribe(service: Service, receiver: Receiver): Promise<string> 
 }
 
 it('a click and an open reach a receiver like the page’s, signed', async (t) => {
-  const [service, receiver] = await Promise.all([startService(), startReceiver()]);
-  t.after(async () => {
-    await service.stop();
-    await receiver.close();
-  });
+  const receiver = await startReceiver();
+  t.after(() => receiver.close());
+  const service = await startService();
+  t.after(() => service.stop());
   receiver.behave(flask);
   const secret = await subscribe(service, receiver);
   const message = await sendTracked(service, ['https://espn.com', 'https://example.com/demo']);
@@ -55,12 +54,13 @@ it('a SIGKILL in the middle of an attempt delays the notification, and that is a
   const dataDir = await mkdtemp(join(tmpdir(), 'telltale-notify-'));
   const port = await freePort();
   const receiver = await startReceiver();
-  let service = await startService({ dataDir, port });
+  let service: Service | undefined;
   t.after(async () => {
-    await service.stop();
+    await service?.stop();
     await receiver.close();
     await rm(dataDir, { recursive: true, force: true });
   });
+  service = await startService({ dataDir, port });
   await subscribe(service, receiver);
   const message = await sendTracked(service);
   receiver.behave(hang);

@@ -1,0 +1,35 @@
+import type { Fact } from '../db/outbox.ts';
+import type { Tx } from '../db/pool.ts';
+import { storedSettings } from '../grants/settings.ts';
+
+/** A destination that wants some of the facts at hand. */
+export interface Subscriber {
+  readonly app: number;
+  readonly id: string;
+  readonly triggers: readonly string[];
+  readonly status: string;
+  /** Of its application, as stored. */
+  readonly settings: unknown;
+}
+
+/** Locked against deletion: a delivery to a deleted destination would stay behind for ever. */
+export async function readSubscribers(tx: Tx, facts: readonly Fact[]): Promise<Subscriber[]> {
+  const apps = [...new Set(facts.map((fact) => fact.app))];
+  const triggers = [...new Set(facts.map((fact) => fact.trigger))];
+  return tx<Subscriber[]>`
+    select d.app, d.id, d.triggers, d.status, a.settings
+    from destinations d join applications a on a.serial = d.app
+    where d.app = any(${apps}) and d.triggers && ${triggers}
+    order by d.app, d.id
+    for key share of d`;
+}
+
+export function subscribersOf(subscribers: readonly Subscriber[], fact: Fact): Subscriber[] {
+  return subscribers.filter(({ app, triggers }) => app === fact.app && triggers.includes(fact.trigger));
+}
+
+/** The most notifications per minute, message and trigger that an application wants. */
+export function guardOf(subscribers: readonly Subscriber[]): (app: number) => number {
+  const most = new Map(subscribers.map((row) => [row.app, storedSettings(row.settings).maxNotificationsPerMinute]));
+  return (app) => most.get(app) ?? Number.POSITIVE_INFINITY;
+}
