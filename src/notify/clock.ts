@@ -1,5 +1,5 @@
+import { watchDatabase } from '../db/database-watch.ts';
 import type { Sql } from '../db/pool.ts';
-import { watchDatabase } from '../tracking/database-watch.ts';
 
 /** The time that claims, waits and ids are made of. */
 export interface Clock {

@@ -13,11 +13,11 @@ import {
   prepareLedger,
   QUIET,
 } from '../../test/support/recording.ts';
+import { watchDatabase } from '../db/database-watch.ts';
 import { type Embedded, startEmbedded } from '../db/embedded.ts';
 import { type Connection, connect, retrying, type Sql } from '../db/pool.ts';
 import { uuidv7 } from '../ids.ts';
 import { generateSecret, parseKeyring } from '../keyring.ts';
-import { watchDatabase } from './database-watch.ts';
 import type { Hit } from './hit.ts';
 import { type Recorder, type RecorderDeps, startRecorder } from './recorder.ts';
 import { openSpool, type Spool } from './spool.ts';

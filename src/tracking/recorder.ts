@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { watchDatabase } from '../db/database-watch.ts';
 import type { Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
-import { watchDatabase } from './database-watch.ts';
 import { DeadlinePassed, type Failure, failureOf } from './failure.ts';
 import type { Hit } from './hit.ts';
 import { type BatchResult, hitBatches } from './hit-batch.ts';

@@ -1,4 +1,4 @@
-import type { Sql } from '../db/pool.ts';
+import type { Sql } from './pool.ts';
 
 export interface DatabaseWatch {
   /** Asks the server; true when it is not the one asked before (restarted, or another took over). */
@@ -9,7 +9,7 @@ export interface DatabaseWatch {
   age(): number;
 }
 
-/** What the recorder has to know of the server behind the pool: its clock, and whether it is still the same one. */
+/** What work that goes on for long has to know of the server behind the pool: its clock, and whether it is still the same one. */
 export function watchDatabase(sql: Sql): DatabaseWatch {
   let startedAt: string | null = null;
   let clock = 0;
