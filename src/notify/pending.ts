@@ -33,7 +33,7 @@ export interface ClaimOrder {
 
 /**
  * Claims what is due, of each destination its oldest. Top-k per destination by the index (destination_id,
- * next_attempt_at): over a million rows of one dead destination 0.5 ms, where one global order took 517 ms.
+ * next_attempt_at): over a million rows of one dead destination about 1 ms; one global order took 517 ms in a prototype.
  * A claimed notification takes in no later events any more.
  */
 export async function claim(sql: Sql, order: ClaimOrder): Promise<Claim[]> {

@@ -14,8 +14,8 @@ export const SETTINGS: Settings = {
   max_logical_replication_workers: '0',
   max_locks_per_transaction: '128',
 
-  // The supervisor restarts it instead. Its own restart hung for good in one of ten runs in which its helper processes
-  // were killed while it recovered: checkpointer and background writer alive, everybody refused.
+  // The supervisor restarts it instead. Its own restart hung for good, more than once, when its helper processes were
+  // killed while it recovered: checkpointer and background writer alive, everybody refused (docs/decisions/0004).
   restart_after_crash: 'off',
 
   fsync: 'on',
