@@ -218,9 +218,16 @@ describe('bodies', () => {
 });
 
 describe('paths', () => {
+  it('does not read the body of a request for no path, nor for no method of one', async () => {
+    const body = '{"not json';
+    assert.equal((await call('POST', '/nothing', { headers: json, body })).status, 404);
+    assert.equal((await call('POST', '/v3/nothing', { headers: json, body })).status, 404);
+    assert.equal((await call('DELETE', '/v3/named', { headers: json, body })).status, 405);
+  });
+
   it('are 404 where nothing is, with or without a key', async () => {
     const expected = { type: 'api.not_found_error', message: 'Resource not found.' };
-    for (const path of ['/', '/v3', '/v3/nothing', '/v3/who/more']) {
+    for (const path of ['/v3', '/v3/nothing', '/v3/who/more']) {
       const { status, error } = await call('GET', path, path === '/v3' ? { headers: { authorization: '' } } : {});
       assert.equal(status, 404, path);
       assert.deepEqual(error, expected);

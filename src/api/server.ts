@@ -51,6 +51,16 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
   });
   const authenticate = makeAuthenticator({ sql: deps.sql });
   const routeMap = makeRouteMap();
+  const notFound = (request: FastifyRequest, reply: FastifyReply): never => {
+    const allowed = routeMap.methodsFor(request.url);
+    if (allowed.length === 0) throw new ApiError(404, 'api.not_found_error', 'Resource not found.');
+    reply.header('allow', allowed.join(', '));
+    throw new ApiError(
+      405,
+      'api.invalid_request_error',
+      `${request.method} is not possible here, only ${allowed.join(', ')}.`,
+    );
+  };
 
   http.addHook('onRoute', (route) => {
     routeMap.add([route.method].flat(), route.url);
@@ -58,6 +68,8 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
   });
   http.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    // Before the body is read: nobody without a key can have three megabytes parsed by naming a path that is none.
+    if (request.is404) notFound(request, reply);
   });
   http.addHook(
     'onRequest',
@@ -97,16 +109,7 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
     );
   });
   http.setErrorHandler((error, request, reply) => refuse(log, error, request, reply));
-  http.setNotFoundHandler((request, reply) => {
-    const allowed = routeMap.methodsFor(request.url);
-    if (allowed.length === 0) throw new ApiError(404, 'api.not_found_error', 'Resource not found.');
-    reply.header('allow', allowed.join(', '));
-    throw new ApiError(
-      405,
-      'api.invalid_request_error',
-      `${request.method} is not possible here, only ${allowed.join(', ')}.`,
-    );
-  });
+  http.setNotFoundHandler(notFound);
 
   for (const routes of [signInRoutes({ sql: deps.sql, sessions, publicUrl: deps.publicUrl }), ...deps.routes]) {
     http.register(async (scope) => routes(scope));
