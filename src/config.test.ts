@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { certificate } from '../test/support/certificate.ts';
 import { loadConfig, SETTINGS } from './config.ts';
 import { StartError } from './errors.ts';
 
@@ -47,6 +50,8 @@ describe('settings', () => {
       TELLTALE_API_KEY: 'with space in it',
       TELLTALE_TRUSTED_PROXIES: '10.0.0.0/99',
       TELLTALE_ALLOW_PRIVATE_TARGETS: 'intranet',
+      TELLTALE_MAIL_CA_FILE: '/nowhere/ca.pem',
+      TELLTALE_OUTGOING_ADDRESSES: 'mail.example.com',
       TELLTALE_PRACTICE: 'yes',
       TELLTALE_LOG_LEVEL: 'loud',
     });
@@ -55,6 +60,19 @@ describe('settings', () => {
       SETTINGS.filter((name) => name !== 'TELLTALE_DATA_DIR').sort(),
     );
     for (const problem of problems) assert.ok(!problem.includes('tiny-one'), 'a secret is never quoted');
+  });
+
+  it('takes certificate authorities from a file that really holds some', () => {
+    const { cert } = certificate;
+    const folder = mkdtempSync(join(tmpdir(), 'telltale-ca-'));
+    try {
+      writeFileSync(join(folder, 'ca.pem'), cert);
+      writeFileSync(join(folder, 'empty.pem'), 'not a certificate');
+      assert.equal(loadConfig({ TELLTALE_MAIL_CA_FILE: join(folder, 'ca.pem') }).mailCa, cert);
+      assert.match(problemsOf({ TELLTALE_MAIL_CA_FILE: join(folder, 'empty.pem') }).join(), /no file of certificates/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('wants a secret with a database of your own', () => {

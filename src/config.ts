@@ -1,4 +1,6 @@
 // The only reader of the environment. Every setting stands in `.env.example` and docs/operations.md; a test compares them.
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { AddressProblem, normalAddress, parseRanges, type Ranges } from './addresses.ts';
 import { StartError } from './errors.ts';
@@ -24,6 +26,10 @@ export interface Config {
   readonly apiKey: string | null;
   readonly trustedProxies: Ranges;
   readonly allowPrivateTargets: Ranges;
+  /** Certificate authorities of mail servers, PEM, besides the usual ones; null for none. */
+  readonly mailCa: string | null;
+  /** From where this installation's requests come, as its receivers see it; only shown. */
+  readonly outgoingAddresses: readonly string[];
   readonly practice: boolean;
   readonly logLevel: LogLevel;
   readonly roles: ReadonlySet<Role>;
@@ -43,6 +49,8 @@ export const SETTINGS = [
   'TELLTALE_API_KEY',
   'TELLTALE_TRUSTED_PROXIES',
   'TELLTALE_ALLOW_PRIVATE_TARGETS',
+  'TELLTALE_MAIL_CA_FILE',
+  'TELLTALE_OUTGOING_ADDRESSES',
   'TELLTALE_PRACTICE',
   'TELLTALE_LOG_LEVEL',
 ] as const;
@@ -109,6 +117,12 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
       () => parseRanges(read('TELLTALE_ALLOW_PRIVATE_TARGETS') ?? ''),
       NONE,
     ),
+    mailCa: check('TELLTALE_MAIL_CA_FILE', () => parseAuthorities(read('TELLTALE_MAIL_CA_FILE')), null),
+    outgoingAddresses: check(
+      'TELLTALE_OUTGOING_ADDRESSES',
+      () => parseAddressList(read('TELLTALE_OUTGOING_ADDRESSES') ?? ''),
+      [],
+    ),
     practice: check('TELLTALE_PRACTICE', () => parseSwitch(read('TELLTALE_PRACTICE'), loopback), loopback),
     logLevel: check('TELLTALE_LOG_LEVEL', () => oneOf(read('TELLTALE_LOG_LEVEL') ?? 'info', LEVELS), 'info'),
     roles: check('--roles', () => parseRoles(args), new Set(ROLES)),
@@ -157,6 +171,24 @@ function parseSecret(text: string | null): string | null {
 function parseApiKey(text: string | null): string | null {
   if (text === null || /^[\x21-\x7e]{8,256}$/.test(text)) return text;
   throw new Problem('must have 8 to 256 visible ASCII characters and no spaces.');
+}
+
+function parseAuthorities(file: string | null): string | null {
+  if (file === null) return null;
+  try {
+    const pem = readFileSync(file, 'utf8');
+    new X509Certificate(pem); // throws where the first is none
+    return pem;
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? String(error.code) : 'no PEM certificate';
+    throw new Problem(`"${file}" is no file of certificates in PEM form (${why}).`);
+  }
+}
+
+/** Addresses and ranges as they were written, each checked. */
+function parseAddressList(text: string): readonly string[] {
+  parseRanges(text);
+  return text.split(/[\s,]+/).filter((part) => part !== '');
 }
 
 function parseSwitch(text: string | null, fallback: boolean): boolean {

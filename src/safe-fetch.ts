@@ -1,6 +1,7 @@
 // The only way to a URL that a customer gave us.
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { Blocked, guardedLookUp } from './guarded-lookup.ts';
 import { makeNames, NameError, type Names } from './names.ts';
 import { type AddressPolicy, judgeAddress } from './public-address.ts';
 
@@ -50,8 +51,6 @@ const MAX_URL = 2048;
 const CONNECT_MS = 10_000;
 const KEEP_ALIVE_MS = 4_000; // below the 5 s after which many servers hang up: reuse must not meet a closing socket
 const MAX_HEADER_BYTES = 16_384;
-
-class Blocked extends Error {}
 
 /** Reads a URL as a customer wrote it. Judges the form, and an address that stands in it is judged when dialled. */
 export function parsePublicUrl(text: string): PublicUrl | UrlProblem {
@@ -147,8 +146,14 @@ async function readLimited(
 function guardedConnector(deps: SafeFetchDeps, names: Names): buildConnector.connector {
   const common = { timeout: CONNECT_MS, autoSelectFamily: true, ...(deps.ca === undefined ? {} : { ca: deps.ca }) };
   const connectors = {
-    'http:': buildConnector({ ...common, lookup: guardedLookUp(deps, names, 'http:') }),
-    'https:': buildConnector({ ...common, lookup: guardedLookUp(deps, names, 'https:') }),
+    'http:': buildConnector({
+      ...common,
+      lookup: guardedLookUp(names, (address) => problemOf(deps, 'http:', address)),
+    }),
+    'https:': buildConnector({
+      ...common,
+      lookup: guardedLookUp(names, (address) => problemOf(deps, 'https:', address)),
+    }),
   };
   return (options, callback) => {
     const protocol = options.protocol === 'https:' ? 'https:' : 'http:';
@@ -165,23 +170,6 @@ function guardedConnector(deps: SafeFetchDeps, names: Names): buildConnector.con
       socket.destroy();
       callback(late, null);
     });
-  };
-}
-
-function guardedLookUp(policy: AddressPolicy, names: Names, protocol: 'http:' | 'https:'): LookupFunction {
-  return (hostname, options, callback) => {
-    names.lookUp(hostname).then(
-      (addresses) => {
-        for (const address of addresses) {
-          const problem = problemOf(policy, protocol, address);
-          if (problem !== null) return callback(problem, '');
-        }
-        const all = addresses.map((address) => ({ address, family: isIP(address) }));
-        const first = all[0] ?? { address: '', family: 0 };
-        return options.all ? callback(null, all) : callback(null, first.address, first.family);
-      },
-      (error: Error) => callback(error, ''),
-    );
   };
 }
 

@@ -1,4 +1,13 @@
-import type { Account, FindOutcome, OutgoingMail, PracticeCredentials, Provider, SendOutcome } from './provider.ts';
+import type {
+  Account,
+  CheckOutcome,
+  CopyOutcome,
+  FindOutcome,
+  OutgoingMail,
+  PracticeCredentials,
+  Provider,
+  SendOutcome,
+} from './provider.ts';
 
 /** Where practice mail is kept; the database stays on its other side. */
 export interface PracticeStore {
@@ -10,9 +19,20 @@ export interface PracticeStore {
   findSent(account: Account, messageId: string): Promise<string | null>;
 }
 
+/** What is sent lies in the folder already. */
+const keepsItsOwn = {
+  wantsCopy: () => false,
+  keepCopy: async (): Promise<CopyOutcome<PracticeCredentials>> => ({ kind: 'there' }),
+};
+
 /** Accepts every recipient and delivers nothing outside. */
 export function practiceProvider(store: PracticeStore): Provider<PracticeCredentials> {
   return {
+    async check(account, credentials, signal): Promise<CheckOutcome<PracticeCredentials>> {
+      if (signal.aborted) return problem('unreachable', TOO_LATE);
+      return (await store.opens(account, credentials.key)) ? { kind: 'works' } : problem('unauthorised', CLOSED);
+    },
+
     async send(account, credentials, mail, signal): Promise<SendOutcome<PracticeCredentials>> {
       if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
       if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
@@ -22,20 +42,28 @@ export function practiceProvider(store: PracticeStore): Provider<PracticeCredent
       return { kind: 'sent', messageId: mail.messageId, providerMessageId, refused: [] };
     },
 
-    async findSent(account, credentials, messageId, signal): Promise<FindOutcome> {
+    async findSent(account, credentials, messageId, signal): Promise<FindOutcome<PracticeCredentials>> {
       if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
       if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
       const id = await store.findSent(account, messageId);
       return id === null ? { kind: 'absent' } : { kind: 'found', messageId, providerMessageId: id };
     },
+
+    ...keepsItsOwn,
   };
 }
 
 /** For an installation without a practice mailbox: its grants are still there, and nothing may seem to be sent from them. */
 export const practiceSwitchedOff: Provider<PracticeCredentials> = {
+  check: async () => problem('unreachable', OFF),
   send: async () => ({ kind: 'failed', reason: OFF }),
   findSent: async () => ({ kind: 'unreachable', reason: OFF }),
+  ...keepsItsOwn,
 };
+
+function problem(kind: 'unauthorised' | 'unreachable', reason: string): CheckOutcome<PracticeCredentials> {
+  return { kind: 'problems', problems: [{ at: '', kind, reason }] };
+}
 
 const OFF = 'the practice mailbox is switched off (TELLTALE_PRACTICE)';
 const TOO_LATE = 'the time for this call was over';

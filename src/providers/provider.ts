@@ -1,12 +1,45 @@
 /** What acting for a grant takes, by provider; kept sealed by the vault. A new provider adds its line here. */
 export interface CredentialsOf {
   readonly practice: PracticeCredentials;
+  readonly imap: ImapCredentials;
 }
 
 export interface PracticeCredentials {
   readonly provider: 'practice';
   /** Opens the practice mailbox; a new one is made whenever the grant is authenticated. */
   readonly key: string;
+}
+
+/** A mailbox of any mail server. */
+export interface ImapCredentials {
+  readonly provider: 'imap';
+  readonly smtp: MailServer;
+  /** Null: the grant can only send. */
+  readonly imap: MailServer | null;
+  /** Instead of the servers' passwords: XOAUTH2 with an access token got from here. */
+  readonly oauth?: OAuthLogin;
+}
+
+export interface MailServer {
+  readonly host: string;
+  readonly port: number;
+  /** TLS from the first byte on, or STARTTLS before anything secret is said. */
+  readonly security: 'tls' | 'starttls';
+  readonly user: string;
+  /** Absent with `oauth`. */
+  readonly password?: string;
+}
+
+export interface OAuthLogin {
+  readonly tokenUrl: string;
+  readonly clientId: string;
+  /** '' for a public client. */
+  readonly clientSecret: string;
+  readonly refreshToken: string;
+  /** The newest one that was handed out, '' for none yet. */
+  readonly accessToken: string;
+  /** Unix milliseconds. */
+  readonly expiresAt: number;
 }
 
 export type ProviderKind = keyof CredentialsOf;
@@ -27,40 +60,81 @@ export interface OutgoingMail {
   readonly raw: Buffer;
 }
 
+/** A mail as the sender may see it: without pixel, with the links as they were written. */
+export interface SentCopy {
+  readonly messageId: string;
+  readonly raw: Buffer;
+}
+
 export interface RefusedRecipient {
   readonly address: string;
   readonly reason: string;
+}
+
+/** Given when the provider renewed the credentials on the way, however the call ended. */
+export interface Renewed<C> {
+  readonly renewed?: C;
 }
 
 /**
  * How handing over a mail ended. `reason` is for people: short, without credentials.
  * Only `unknown` leaves open whether the mail went out; every other failure means it did not.
  */
-export type SendOutcome<C = Credentials> =
-  | {
-      readonly kind: 'sent';
-      /** The Message-ID it really left with; some providers set their own. */
-      readonly messageId: string;
-      readonly providerMessageId?: string;
-      /** Recipients the provider would not take; the others got it. */
-      readonly refused: readonly RefusedRecipient[];
-      /** Given when the provider renewed them on the way. */
-      readonly renewed?: C;
-    }
-  | { readonly kind: 'unauthorised'; readonly reason: string }
-  | { readonly kind: 'rejected'; readonly reason: string; readonly refused: readonly RefusedRecipient[] }
-  | { readonly kind: 'failed'; readonly reason: string }
-  | { readonly kind: 'throttled'; readonly reason: string; readonly retryAfterSeconds?: number }
-  | { readonly kind: 'unreachable'; readonly reason: string }
-  | { readonly kind: 'unknown'; readonly reason: string };
+export type SendOutcome<C = Credentials> = Renewed<C> &
+  (
+    | {
+        readonly kind: 'sent';
+        /** The Message-ID it really left with; some providers set their own. */
+        readonly messageId: string;
+        readonly providerMessageId?: string;
+        /** Recipients the provider would not take; the others got it. */
+        readonly refused: readonly RefusedRecipient[];
+      }
+    | { readonly kind: 'unauthorised'; readonly reason: string }
+    | { readonly kind: 'rejected'; readonly reason: string; readonly refused: readonly RefusedRecipient[] }
+    | { readonly kind: 'failed'; readonly reason: string }
+    /** Too much was asked of it for now. */
+    | { readonly kind: 'throttled'; readonly reason: string; readonly retryAfterSeconds?: number }
+    /** It answered that it cannot now, and might later. */
+    | { readonly kind: 'deferred'; readonly reason: string }
+    | { readonly kind: 'unreachable'; readonly reason: string }
+    | { readonly kind: 'unknown'; readonly reason: string }
+  );
 
 /** `absent`: the provider is certain it never took the mail. `unsure`: not to be seen, though it may have gone out. */
-export type FindOutcome =
-  | { readonly kind: 'found'; readonly messageId: string; readonly providerMessageId?: string }
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'unsure' }
-  | { readonly kind: 'unauthorised'; readonly reason: string }
-  | { readonly kind: 'unreachable'; readonly reason: string };
+export type FindOutcome<C = Credentials> = Renewed<C> &
+  (
+    | { readonly kind: 'found'; readonly messageId: string; readonly providerMessageId?: string }
+    | { readonly kind: 'absent' }
+    | { readonly kind: 'unsure' }
+    | { readonly kind: 'unauthorised'; readonly reason: string }
+    | { readonly kind: 'unreachable'; readonly reason: string }
+  );
+
+/** `there`: the server keeps or kept one itself. `refused` will not change; `full`, `unreachable` may. */
+export type CopyOutcome<C = Credentials> = Renewed<C> &
+  (
+    | { readonly kind: 'kept' }
+    | { readonly kind: 'there' }
+    | { readonly kind: 'full'; readonly reason: string }
+    | { readonly kind: 'refused'; readonly reason: string }
+    | { readonly kind: 'unauthorised'; readonly reason: string }
+    | { readonly kind: 'unreachable'; readonly reason: string }
+  );
+
+/** Why credentials do not work, by the server that says so; `at` is '' where there is only one. */
+export interface CheckProblem {
+  readonly at: '' | 'smtp' | 'imap' | 'oauth';
+  /** `certificate`: the server's certificate is not trusted. `blocked`: its address may not be reached from here. */
+  readonly kind: 'unauthorised' | 'unreachable' | 'certificate' | 'blocked' | 'unusable';
+  readonly reason: string;
+}
+
+export type CheckOutcome<C = Credentials> = Renewed<C> &
+  (
+    | { readonly kind: 'works' }
+    | { readonly kind: 'problems'; readonly problems: readonly [CheckProblem, ...CheckProblem[]] }
+  );
 
 /**
  * Transport to one kind of mailbox. Never sees the database: credentials come in, renewed ones go out.
@@ -68,9 +142,15 @@ export type FindOutcome =
  * or, once the mail had been given, as `unknown`.
  */
 export interface Provider<C> {
+  /** Tries the credentials wherever they will be used; sends nothing. */
+  check(account: Account, credentials: C, signal: AbortSignal): Promise<CheckOutcome<C>>;
   send(account: Account, credentials: C, mail: OutgoingMail, signal: AbortSignal): Promise<SendOutcome<C>>;
   /** Looks for a mail whose sending ended as `unknown`. */
-  findSent(account: Account, credentials: C, messageId: string, signal: AbortSignal): Promise<FindOutcome>;
+  findSent(account: Account, credentials: C, messageId: string, signal: AbortSignal): Promise<FindOutcome<C>>;
+  /** Whether the copy in Sent is left to us. */
+  wantsCopy(credentials: C): boolean;
+  /** Puts a copy into Sent, unless the server turns out to have kept one. May be called again after any outcome. */
+  keepCopy(account: Account, credentials: C, copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome<C>>;
 }
 
 export type Providers = { readonly [Kind in ProviderKind]: Provider<CredentialsOf[Kind]> };

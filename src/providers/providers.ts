@@ -1,14 +1,31 @@
+import type { SafeFetch } from '../safe-fetch.ts';
+import { imapProvider } from './imap.ts';
+import type { MailNetwork } from './mail-server.ts';
 import { type PracticeStore, practiceProvider, practiceSwitchedOff } from './practice.ts';
 import type { Providers } from './provider.ts';
 
 export interface ProviderDeps {
   /** Null where the practice mailbox is switched off. */
   readonly practice: PracticeStore | null;
+  readonly network: MailNetwork;
+  /** To the token endpoints that grants name. */
+  readonly safeFetch: Pick<SafeFetch, 'request'>;
+}
+
+export interface MadeProviders {
+  readonly providers: Providers;
+  /** Ends the connections that are kept open between calls; calls that go on are cut. */
+  close(): Promise<void>;
 }
 
 /** Every provider there is. */
-export function makeProviders(deps: ProviderDeps): Providers {
+export function makeProviders(deps: ProviderDeps): MadeProviders {
+  const imap = imapProvider(deps);
   return {
-    practice: deps.practice === null ? practiceSwitchedOff : practiceProvider(deps.practice),
-  } satisfies Providers;
+    providers: {
+      practice: deps.practice === null ? practiceSwitchedOff : practiceProvider(deps.practice),
+      imap: imap.provider,
+    },
+    close: () => imap.close(),
+  };
 }

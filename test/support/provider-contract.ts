@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
-import type { Account, OutgoingMail, Provider } from '../../src/providers/provider.ts';
+import type { Account, OutgoingMail, Provider, Renewed, SendOutcome } from '../../src/providers/provider.ts';
 
 /** What a provider's test has to supply so that every provider is held to the same suite. */
 export interface ProviderHarness<C> {
@@ -14,81 +14,168 @@ export interface ProviderHarness<C> {
   readonly wrongCredentials: C;
   /** The mails that went out so far, as their recipients got them, newest last. */
   delivered(): Promise<readonly Buffer[]>;
-  /** Makes `credentials` stop working, as when a password is changed; called last. */
+  /** The raw mails in the sender's Sent folder, for providers that leave the copy to us. */
+  sentFolder?(): Promise<readonly Buffer[]>;
+  /** Makes `credentials`, and what they were renewed to, stop working, as when a password is changed; called last. */
   expire(): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** A harness and the credentials as a caller that keeps what was renewed has them now. */
+interface Ground<C> extends ProviderHarness<C> {
+  now: C;
 }
 
 /** The contract of the `Provider` port. `make` is called once, inside the suite. */
 export function providerContract<C>(name: string, make: () => Promise<ProviderHarness<C>>): void {
   describe(`${name} as a provider`, () => {
-    let made: Promise<ProviderHarness<C>> | null = null;
-    const harness = (): Promise<ProviderHarness<C>> => {
-      made ??= make();
+    let made: Promise<Ground<C>> | null = null;
+    const ground = (): Promise<Ground<C>> => {
+      made ??= make().then((harness) => ({ ...harness, now: harness.credentials }));
       return made;
     };
+    after(async () => (await made)?.close?.());
+
+    it('says that right credentials work', async () => {
+      const at = await ground();
+      const before = (await at.delivered()).length;
+      const outcome = keep(at, await at.provider.check(at.account, at.now, soon()));
+      assert.deepEqual(outcome, { ...outcome, kind: 'works' });
+      assert.equal((await at.delivered()).length, before);
+    });
+
+    it('names what is wrong with others', async () => {
+      const { provider, account, wrongCredentials } = await ground();
+      const outcome = await provider.check(account, wrongCredentials, soon());
+      assert.equal(outcome.kind, 'problems');
+      assert.ok(outcome.problems.length > 0);
+      for (const { kind, reason } of outcome.problems) {
+        assert.equal(kind, 'unauthorised', reason);
+        assert.match(reason, /^\S.*[^.\s]$/);
+      }
+    });
 
     it('sends, and says under which Message-ID', async () => {
-      const { provider, account, credentials, delivered } = await harness();
-      const mail = sample(account);
-      const outcome = await provider.send(account, credentials, mail, soon());
-      assert.equal(outcome.kind, 'sent');
+      const at = await ground();
+      const outcome = await sendSample(at, sample(at.account));
       assert.deepEqual(outcome.refused, []);
-      const received = await PostalMime.parse((await delivered()).at(-1) ?? '');
+      const received = await PostalMime.parse((await at.delivered()).at(-1) ?? '');
       assert.equal(received.messageId, outcome.messageId);
       assert.equal(received.subject, 'Zażółć gęślą jaźń');
       assert.equal(received.html?.trim(), '<p>Hello</p>');
     });
 
     it('shows nobody who got a blind copy', async () => {
-      const { provider, account, credentials, delivered } = await harness();
-      await provider.send(account, credentials, sample(account), soon());
-      assert.doesNotMatch((await delivered()).at(-1)?.toString('latin1') ?? '', /hidden@example\.com/i);
+      const at = await ground();
+      await sendSample(at, sample(at.account));
+      assert.doesNotMatch((await at.delivered()).at(-1)?.toString('latin1') ?? '', /hidden@example\.com/i);
     });
 
     it('finds a mail that it has sent and no other', async () => {
-      const { provider, account, credentials } = await harness();
-      const sent = await provider.send(account, credentials, sample(account), soon());
-      assert.equal(sent.kind, 'sent');
-      const found = await provider.findSent(account, credentials, sent.messageId, soon());
+      const at = await ground();
+      const mail = sample(at.account);
+      const sent = await sendSample(at, mail);
+      const copy = { messageId: sent.messageId, raw: mail.raw };
+      if (at.provider.wantsCopy(at.now)) {
+        assert.equal(keep(at, await at.provider.keepCopy(at.account, at.now, copy, soon())).kind, 'kept');
+      }
+      const found = keep(at, await at.provider.findSent(at.account, at.now, sent.messageId, soon()));
       assert.equal(found.kind, 'found');
       assert.equal(found.messageId, sent.messageId);
       assert.equal(found.providerMessageId, sent.providerMessageId);
-      const other = await provider.findSent(account, credentials, `<${randomUUID()}@example.com>`, soon());
-      assert.ok(other.kind === 'absent' || other.kind === 'unsure', other.kind);
+      // Many servers search for a part of the header.
+      const [local] = sent.messageId.slice(1).split('@');
+      for (const messageId of [`<${randomUUID()}@example.com>`, `<${local}@example.co>`, `<${local}@example>`]) {
+        const other = keep(at, await at.provider.findSent(at.account, at.now, messageId, soon()));
+        assert.ok(other.kind === 'absent' || other.kind === 'unsure', other.kind);
+      }
+    });
+
+    it('keeps a copy once, byte for byte', async () => {
+      const at = await ground();
+      const { raw, messageId } = sample(at.account);
+      const copy = { messageId, raw };
+      const first = keep(at, await at.provider.keepCopy(at.account, at.now, copy, soon()));
+      assert.equal(first.kind, at.provider.wantsCopy(at.now) ? 'kept' : 'there');
+      const second = keep(at, await at.provider.keepCopy(at.account, at.now, copy, soon()));
+      assert.equal(second.kind, 'there');
+      if (at.sentFolder === undefined) return;
+      const lying = (await at.sentFolder()).filter((mail) => mail.includes(messageId));
+      assert.deepEqual(
+        lying.map((mail) => mail.toString('latin1')),
+        at.provider.wantsCopy(at.now) ? [raw.toString('latin1')] : [],
+      );
+    });
+
+    it('keeps a copy once when asked several times at once', async () => {
+      const at = await ground();
+      if (!at.provider.wantsCopy(at.now)) return;
+      const { raw, messageId } = sample(at.account);
+      const outcomes = await Promise.all(
+        [1, 2, 3].map(() => at.provider.keepCopy(at.account, at.now, { messageId, raw }, soon())),
+      );
+      for (const outcome of outcomes) keep(at, outcome);
+      assert.deepEqual(outcomes.map(({ kind }) => kind).sort(), ['kept', 'there', 'there']);
     });
 
     it('refuses wrong credentials and sends nothing', async () => {
-      const { provider, account, wrongCredentials, delivered } = await harness();
-      const before = (await delivered()).length;
+      const { provider, account, wrongCredentials, delivered, sentFolder } = await ground();
+      const [before, copies] = [(await delivered()).length, (await sentFolder?.())?.length];
       const mail = sample(account);
       assert.equal((await provider.send(account, wrongCredentials, mail, soon())).kind, 'unauthorised');
       assert.equal((await provider.findSent(account, wrongCredentials, mail.messageId, soon())).kind, 'unauthorised');
+      if (provider.wantsCopy(wrongCredentials)) {
+        assert.equal((await provider.keepCopy(account, wrongCredentials, mail, soon())).kind, 'unauthorised');
+      }
       assert.equal((await delivered()).length, before);
+      assert.equal((await sentFolder?.())?.length, copies);
     });
 
-    it('sends nothing once the time is over', async () => {
-      const { provider, account, credentials, delivered } = await harness();
-      const before = (await delivered()).length;
+    it('does nothing once the time is over', async () => {
+      const { provider, account, now, delivered, sentFolder } = await ground();
+      const [before, copies] = [(await delivered()).length, (await sentFolder?.())?.length];
       const mail = sample(account);
-      assert.equal((await provider.send(account, credentials, mail, AbortSignal.abort())).kind, 'unreachable');
-      assert.equal(
-        (await provider.findSent(account, credentials, mail.messageId, AbortSignal.abort())).kind,
-        'unreachable',
-      );
+      const late = AbortSignal.abort();
+      const checked = await provider.check(account, now, late);
+      assert.ok(checked.kind === 'problems' && checked.problems.every(({ kind }) => kind === 'unreachable'));
+      assert.equal((await provider.send(account, now, mail, late)).kind, 'unreachable');
+      assert.equal((await provider.findSent(account, now, mail.messageId, late)).kind, 'unreachable');
+      if (provider.wantsCopy(now)) {
+        assert.equal((await provider.keepCopy(account, now, mail, late)).kind, 'unreachable');
+      }
       assert.equal((await delivered()).length, before);
+      assert.equal((await sentFolder?.())?.length, copies);
     });
 
     it('refuses credentials that have stopped working', async () => {
-      const { provider, account, credentials, delivered, expire } = await harness();
+      const { provider, account, now, delivered, expire } = await ground();
       const before = (await delivered()).length;
       await expire();
-      assert.equal((await provider.send(account, credentials, sample(account), soon())).kind, 'unauthorised');
+      assert.equal((await provider.send(account, now, sample(account), soon())).kind, 'unauthorised');
+      const checked = await provider.check(account, now, soon());
+      assert.ok(checked.kind === 'problems' && checked.problems.every(({ kind }) => kind === 'unauthorised'));
       assert.equal((await delivered()).length, before);
     });
   });
 }
 
-function sample(account: Account): OutgoingMail {
+/** Does as the store of a grant does: what was renewed is used from then on. */
+function keep<C, O extends Renewed<C>>(at: Ground<C>, outcome: O): O {
+  at.now = outcome.renewed ?? at.now;
+  return outcome;
+}
+
+async function sendSample<C>(
+  at: Ground<C>,
+  mail: OutgoingMail,
+): Promise<Extract<SendOutcome<C>, { readonly kind: 'sent' }>> {
+  const outcome = keep(at, await at.provider.send(at.account, at.now, mail, soon()));
+  assert.equal(outcome.kind, 'sent', 'reason' in outcome ? outcome.reason : '');
+  return outcome;
+}
+
+/** A mail to two people, one of whom gets a blind copy. */
+export function sample(account: Account): OutgoingMail {
   const messageId = `<${randomUUID()}@example.com>`;
   const lines = [
     `From: ${account.email}`,

@@ -1,0 +1,81 @@
+import { CERTIFICATE_ADVICE, isCertificateProblem } from '../mail-server.ts';
+import type { CheckProblem } from '../provider.ts';
+
+/** Why an IMAP server cannot be used now. */
+export type ImapProblem = Pick<CheckProblem, 'kind' | 'reason'>;
+
+/** What imapflow says about a failed call; '' for what it does not say. */
+export interface ImapFailure {
+  /** How the server ended the command: '' where it never answered. */
+  readonly status: '' | 'NO' | 'BAD';
+  /** The response code, as OVERQUOTA (RFC 5530). */
+  readonly code: string;
+  /** The server's own words, one line. */
+  readonly text: string;
+  readonly atLogin: boolean;
+  readonly missing: boolean;
+}
+
+const LONGEST_TEXT = 200;
+
+export function readFailure(error: unknown): ImapFailure {
+  const status = property(error, 'responseStatus');
+  const text = property(error, 'responseText') || property(error, 'reason') || property(error, 'response');
+  return {
+    status: status === 'NO' || status === 'BAD' ? status : '',
+    code: property(error, 'serverResponseCode').toUpperCase(),
+    text: text
+      .replaceAll(/[\p{Cc}\s]+/gu, ' ')
+      .slice(0, LONGEST_TEXT)
+      .replace(/[.\s]+$/, '')
+      .trim(),
+    atLogin: error instanceof Error && Reflect.get(error, 'authenticationFailed') === true,
+    missing: error instanceof Error && Reflect.get(error, 'mailboxMissing') === true,
+  };
+}
+
+// Said at login by servers that would let the same user in a little later (RFC 5530 section 3, Gmail, Exchange, Yahoo).
+const LATER_CODES = new Set(['UNAVAILABLE', 'INUSE', 'LIMIT', 'SERVERBUG', 'OVERQUOTA', 'CONTACTADMIN']);
+const LATER_TEXTS =
+  /too many|try again|temporar|unavailable|throttl|rate limit|exceeded .*(limit|quota)|internal (server )?error|busy/i;
+
+/** Whether the server's answer may be another one later, unchanged credentials and mail provided. */
+export function mayPass({ code, text }: ImapFailure): boolean {
+  return LATER_CODES.has(code) || LATER_TEXTS.test(text);
+}
+
+// TLS was spoken to a port that does not: OpenSSL's names for what came back instead.
+const NOT_TLS = /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION/;
+
+/** QQ names every cause at once; what it says of a password has to be heard. */
+const WRONG_SECRET = /invalid credentials|password (is )?(incorrect|wrong|invalid)/i;
+
+/** Why a session could not be opened, or broke. */
+export function problemOf(error: unknown, host: string): ImapProblem {
+  const failure = readFailure(error);
+  const said = failure.text === '' ? '' : `: ${failure.text}`;
+  const message = error instanceof Error ? error.message : '';
+  const code = property(error, 'code');
+  if (isCertificateProblem(error))
+    return { kind: 'certificate', reason: `${host} was not trusted: ${CERTIFICATE_ADVICE}` };
+  if (failure.atLogin && failure.status !== '') {
+    if (mayPass(failure) && !WRONG_SECRET.test(failure.text))
+      return { kind: 'unreachable', reason: `${host} lets nobody in for now${said}` };
+    if (failure.code === 'PRIVACYREQUIRED')
+      return { kind: 'unusable', reason: `${host} wants another kind of connection${said}` };
+    return { kind: 'unauthorised', reason: `${host} refused the login${said}` };
+  }
+  if (failure.status !== '') return { kind: 'unusable', reason: `${host} refused a command${said}` };
+  if (/Login is disabled|Unsupported authentication|No matching authentication|^Authentication failed$/.test(message)) {
+    return { kind: 'unusable', reason: `${host} offers no way to log in that fits these credentials${said}` };
+  }
+  if (/does not support STARTTLS/.test(message)) return { kind: 'unusable', reason: `${host} offers no STARTTLS` };
+  if (NOT_TLS.test(code)) return { kind: 'unusable', reason: `${host} does not speak TLS on this port` };
+  if (code === '' && said === '') return { kind: 'unreachable', reason: `${host} did not answer as it should` };
+  return { kind: 'unreachable', reason: `${host} could not be reached${code === '' ? '' : ` (${code})`}${said}` };
+}
+
+function property(error: unknown, name: string): string {
+  const value: unknown = error instanceof Error ? Reflect.get(error, name) : undefined;
+  return typeof value === 'string' ? value : '';
+}

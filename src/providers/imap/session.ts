@@ -1,0 +1,101 @@
+import { ImapFlow } from 'imapflow';
+import { inTime, OutOfTime, TOO_LATE } from '../in-time.ts';
+import type { Auth } from '../login.ts';
+import { type MailNetwork, type Reachable, reachServer } from '../mail-server.ts';
+import type { MailServer } from '../provider.ts';
+import { type ImapProblem, problemOf } from './problem.ts';
+
+/** A connection that is logged in. */
+export interface Session {
+  readonly client: ImapFlow;
+  /** The path of the Sent folder; null before it was looked for. */
+  sentPath: string | null;
+}
+
+const CONNECT_MS = 20_000;
+/** Node's quarter of a second gives up on a second address across an ocean. */
+const ADDRESS_MS = 1000;
+const GREETING_MS = 20_000;
+/** Longer than a connection is kept unused, so that silence alone does not end it before. */
+const SILENCE_MS = 60_000;
+const LOGOUT_MS = 2_000;
+// What a server may make us hold at once: we read folder names, numbers and envelopes, never a mail.
+const LIMITS = { maxLineLength: 4_194_304, maxLiteralSize: 1_048_576, maxResponseSize: 8_388_608 };
+
+/** Connects and logs in. */
+export async function openSession(
+  network: MailNetwork,
+  server: MailServer,
+  auth: Auth,
+  signal: AbortSignal,
+): Promise<Session | ImapProblem> {
+  if (signal.aborted) return TOO_LATE;
+  let client: ImapFlow | null = null;
+  try {
+    const reach = await inTime(signal, reachServer(network, server.host));
+    if ('kind' in reach) return reach;
+    const dialled = clientFor(server, auth, reach);
+    client = dialled;
+    await cutOff(dialled, signal, () => dialled.connect());
+    return { client, sentPath: null };
+  } catch (error) {
+    client?.close(); // after a refused login the connection stays open otherwise, for as long as the server likes
+    return error instanceof OutOfTime ? TOO_LATE : withhold(problemOf(error, server.host), auth);
+  }
+}
+
+/** Some servers quote the command that they refuse. */
+function withhold({ kind, reason }: ImapProblem, auth: Auth): ImapProblem {
+  const clean = Object.values(auth)
+    .filter((secret) => secret !== '')
+    .reduce((text, secret) => text.replaceAll(secret, '…'), reason);
+  return { kind, reason: clean.replace(/\bAUTHENTICATE\s+[\w-]+\s+\S+/gi, 'AUTHENTICATE …') };
+}
+
+/** Runs `work`, closing the connection the moment the signal aborts; rejects then with {@link OutOfTime}. */
+export async function cutOff<T>(client: ImapFlow, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const close = (): void => client.close();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    if (signal.aborted) throw new OutOfTime();
+    return await inTime(signal, work());
+  } finally {
+    signal.removeEventListener('abort', close);
+  }
+}
+
+/** Says good-bye, and hangs up whether or not it is answered. Never rejects. */
+export async function endSession({ client }: Session): Promise<void> {
+  const timer = setTimeout(() => client.close(), LOGOUT_MS);
+  timer.unref();
+  await client.logout().catch(() => {});
+  clearTimeout(timer);
+  client.close();
+}
+
+function clientFor(server: MailServer, auth: Auth, reach: Reachable): ImapFlow {
+  const options = { ...reach.tls, lookup: reach.lookup, autoSelectFamilyAttemptTimeout: ADDRESS_MS, noDelay: true };
+  const client = new ImapFlow({
+    host: server.host,
+    port: server.port,
+    secure: server.security === 'tls',
+    // Where a plain connection is allowed it is still upgraded if the server offers it.
+    ...(server.security === 'starttls' && !reach.mayBePlain && { doSTARTTLS: true }),
+    auth:
+      'accessToken' in auth
+        ? { user: server.user, accessToken: auth.accessToken }
+        : { user: server.user, pass: auth.password },
+    tls: options,
+    logger: false,
+    disableCompression: true,
+    disableAutoIdle: true,
+    disableAutoEnable: true,
+    clientInfo: { name: 'Telltale', version: false, vendor: false, 'support-url': false },
+    connectionTimeout: CONNECT_MS,
+    greetingTimeout: GREETING_MS,
+    socketTimeout: SILENCE_MS,
+    ...LIMITS,
+  });
+  client.on('error', () => {}); // it closes itself, and whoever waits for an answer is told
+  return client;
+}

@@ -1,0 +1,73 @@
+// The way to a mail server that a customer named: its address is judged like a webhook's before it is dialled.
+import { isIP, type LookupFunction } from 'node:net';
+import tls from 'node:tls';
+import { NameError, type Names } from '../names.ts';
+import { type AddressPolicy, judgeAddress } from '../public-address.ts';
+
+export interface MailNetwork extends AddressPolicy {
+  readonly names: Names;
+  /** Certificate authorities to trust besides the usual ones, PEM; null for none. */
+  readonly ca: string | null;
+}
+
+/** A server that may be dialled. */
+export interface Reachable {
+  /** Answers with the judged addresses alone; not asked where the host is written as an address. */
+  readonly lookup: LookupFunction;
+  /** Whether credentials may go over a connection without TLS: only on this machine and in networks the operator opened. */
+  readonly mayBePlain: boolean;
+  readonly tls: { readonly servername?: string; readonly ca?: string[]; readonly minVersion: 'TLSv1.2' };
+}
+
+export interface Unreachable {
+  readonly kind: 'blocked' | 'unreachable';
+  /** One sentence without a full stop. */
+  readonly reason: string;
+}
+
+/** Resolves and judges a host. Every one of its addresses has to be allowed. */
+export async function reachServer(network: MailNetwork, host: string): Promise<Reachable | Unreachable> {
+  let addresses: readonly string[];
+  try {
+    addresses = isIP(host) === 0 ? await network.names.lookUp(host) : [host];
+  } catch (error) {
+    if (error instanceof NameError) return { kind: 'unreachable', reason: error.message };
+    throw error;
+  }
+  const verdicts = addresses.map((address) => judgeAddress(network, address));
+  for (const verdict of verdicts) {
+    if (verdict.kind === 'blocked') return { kind: 'blocked', reason: `${host} leads to ${verdict.reason}` };
+  }
+  const all = addresses.map((address) => ({ address, family: isIP(address) }));
+  const first = all[0] ?? { address: '', family: 0 };
+  return {
+    lookup: (_hostname, options, callback) =>
+      options.all ? callback(null, all) : callback(null, first.address, first.family),
+    mayBePlain: verdicts.every(({ kind }) => kind === 'allowed'),
+    tls: {
+      minVersion: 'TLSv1.2', // RFC 8996
+      ...(isIP(host) === 0 && { servername: host }),
+      ...(network.ca !== null && { ca: [...usualAuthorities(), network.ca] }),
+    },
+  };
+}
+
+/** With `ca` set Node forgets what it trusts by itself, NODE_EXTRA_CA_CERTS included; before 22.15 only its own list can be asked. */
+function usualAuthorities(): readonly string[] {
+  const ask: unknown = Reflect.get(tls, 'getCACertificates');
+  return typeof ask === 'function' ? ask('default') : tls.rootCertificates;
+}
+
+const CERTIFICATE = /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH)/;
+
+/** Whether a failed TLS connection was ended by us, because the certificate is not trusted. */
+export function isCertificateProblem(error: unknown): boolean {
+  for (let at = error, depth = 0; at instanceof Error && depth < 4; at = at.cause, depth++) {
+    const codes = ['code', 'originalCode'].map((name) => String(Reflect.get(at, name) ?? ''));
+    if (codes.some((code) => CERTIFICATE.test(code))) return true;
+  }
+  return false;
+}
+
+export const CERTIFICATE_ADVICE =
+  'its certificate is not trusted; the operator can name its authority in TELLTALE_MAIL_CA_FILE';

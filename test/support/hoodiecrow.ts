@@ -1,0 +1,104 @@
+// The part of hoodiecrow-imap (untyped) that tests use: an IMAP server in memory, whose folders all users share.
+import { createRequire } from 'node:module';
+import type { Server, Socket } from 'node:net';
+import { certificate } from './certificate.ts';
+
+export interface HoodiecrowServer {
+  readonly server: Server;
+  getMailbox(path: string): { readonly messages: readonly HoodiecrowMessage[] } | undefined;
+  appendMessage(path: string, flags: readonly string[], date: string | undefined, raw: string): unknown;
+}
+
+export interface HoodiecrowMessage {
+  /** Bytes as latin1. */
+  readonly raw: string;
+  readonly flags: readonly string[];
+  readonly internaldate: string;
+}
+
+export interface HoodiecrowOptions {
+  readonly secure: boolean;
+  readonly starttls: boolean;
+  readonly gmail: boolean;
+  readonly sent: { readonly path: string; readonly special: boolean } | null;
+  readonly users: Record<string, { readonly password: string; readonly xoauth2: { readonly accessToken: string } }>;
+  onLogin(): void;
+  /** How APPEND ends; null as it should. */
+  onAppend(): string | null;
+  cut(): void;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  send(response: { tag: string; skipResponse?: boolean }, description: string, parsed: Command): void;
+}
+
+interface Command {
+  readonly tag: string;
+}
+
+type Handler = (connection: Connection, parsed: Command, data: string, callback: () => void) => void;
+
+interface Inside extends HoodiecrowServer {
+  getCommandHandler(command: string): Handler;
+  setCommandHandler(command: string, handler: Handler): void;
+  readonly outputHandlers: ((connection: Connection, response: { tag: string }, description?: string) => void)[];
+  readonly fetchHandlers: Record<string, () => unknown>;
+}
+
+const hoodiecrow: (options: object) => HoodiecrowServer = createRequire(import.meta.url)('hoodiecrow-imap');
+
+/** Not listening yet. */
+export function makeHoodiecrow(options: HoodiecrowOptions): HoodiecrowServer {
+  return hoodiecrow({
+    credentials: { ...certificate },
+    secureConnection: options.secure,
+    users: options.users,
+    storage: {
+      INBOX: { messages: [] },
+      '': { separator: '/', folders: { Drafts: {}, ...(options.sent !== null && folderOf(options.sent)) } },
+    },
+    plugins: [
+      ...(options.starttls ? ['STARTTLS'] : []),
+      ...(options.gmail ? ['X-GM-EXT-1', gmail] : []),
+      'AUTH-PLAIN',
+      'SASL-IR',
+      'XOAUTH2',
+      'ID',
+      'NAMESPACE',
+      'SPECIAL-USE',
+      (server: Inside) => faulty(server, options),
+    ],
+  });
+}
+
+function folderOf({ path, special }: { readonly path: string; readonly special: boolean }): object {
+  const [first = '', ...rest] = path.split('/');
+  if (rest.length > 0) return { [first]: { folders: folderOf({ path: rest.join('/'), special }) } };
+  return { [first]: special ? { 'special-use': '\\Sent' } : {} };
+}
+
+/** Its plugin does not name the capability, and knows no threads. */
+function gmail(server: Inside & { registerCapability(name: string): void }): void {
+  server.registerCapability('X-GM-EXT-1');
+  server.fetchHandlers['X-GM-THRID'] = () => ({ type: 'ATOM', value: '1278455344230334865' });
+}
+
+function faulty(server: Inside, { onAppend, onLogin, cut }: HoodiecrowOptions): void {
+  const append = server.getCommandHandler('APPEND');
+  server.setCommandHandler('APPEND', (connection, parsed, data, callback) => {
+    const fault = onAppend();
+    if (fault === null) return append(connection, parsed, data, callback);
+    if (fault === 'cut') return cut();
+    if (fault === 'hang') return;
+    if (fault !== 'cut-after') {
+      connection.socket.write(`${parsed.tag} ${fault}\r\n`);
+      return callback();
+    }
+    append({ ...connection, send: () => {} }, parsed, data, callback);
+    cut();
+  });
+  server.outputHandlers.push((_connection, response, description = '') => {
+    if (/^(LOGIN|AUTHENTICATE \w+) SUCCESS$/.test(description) && response.tag !== '*') onLogin();
+  });
+}
