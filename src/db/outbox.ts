@@ -1,6 +1,9 @@
 import { arrayText } from './arrays.ts';
 import type { Query, Sql, Tx } from './pool.ts';
 
+/** Told of a subject as it then was: flat, and for the reader in the room that wrote it. */
+export type FactDetail = { readonly [name: string]: string | number | boolean | readonly string[] };
+
 /** What happened, small enough to be written with every counted event; its payload is rendered at delivery. */
 export interface Fact {
   readonly app: number;
@@ -11,6 +14,8 @@ export interface Fact {
   readonly sequence: number | null;
   /** What it is about where that is no message. */
   readonly subject?: string | null;
+  /** What is told of the subject as it then was, where it may have changed or gone at delivery. */
+  readonly detail?: FactDetail | null;
   /** Clicks per link up to and including this event, in link order; null where the trigger has none. */
   readonly linkCounts: readonly number[] | null;
   readonly happenedAt: Date;
@@ -35,17 +40,24 @@ export function isEvent(fact: Fact): fact is EventFact {
 export async function emit(tx: Query, facts: readonly Fact[]): Promise<void> {
   if (facts.length === 0) return;
   await tx`
-    insert into outbox (app, trigger, message_id, sequence, subject, link_counts, happened_at)
-    select app, trigger, message_id, sequence, subject, link_counts::integer[], happened_at
+    insert into outbox (app, trigger, message_id, sequence, subject, detail, link_counts, happened_at)
+    select app, trigger, message_id, sequence, subject, detail::jsonb, link_counts::integer[], happened_at
     from unnest(
       ${facts.map((fact) => fact.app)}::integer[],
       ${facts.map((fact) => fact.trigger)}::text[],
       ${facts.map((fact) => fact.messageId)}::uuid[],
       ${facts.map((fact) => fact.sequence)}::integer[],
       ${facts.map((fact) => fact.subject ?? null)}::text[],
+      ${detailTexts(facts)}::text[],
       ${facts.map((fact) => fact.linkCounts && arrayText(fact.linkCounts))}::text[],
       ${facts.map((fact) => fact.happenedAt.toISOString())}::timestamptz[]
-    ) as fact (app, trigger, message_id, sequence, subject, link_counts, happened_at)`;
+    ) as fact (app, trigger, message_id, sequence, subject, detail, link_counts, happened_at)`;
+}
+
+/** As JSON texts for a parameter. Null where none has any, as counted events: `unnest` fills that up. */
+export function detailTexts(facts: readonly Fact[]): (string | null)[] | null {
+  if (!facts.some((fact) => fact.detail)) return null;
+  return facts.map((fact) => (fact.detail ? JSON.stringify(fact.detail) : null));
 }
 
 /**
@@ -60,7 +72,7 @@ export async function take(tx: Tx, limit: number, among?: readonly string[]): Pr
       where failed_at is null ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
       order by position limit ${limit} for update skip locked
     )
-    returning position, app, trigger, message_id as "messageId", sequence, subject, link_counts as "linkCounts",
+    returning position, app, trigger, message_id as "messageId", sequence, subject, detail, link_counts as "linkCounts",
       happened_at as "happenedAt"`;
   return [...rows].sort((a, b) => Number(a.position) - Number(b.position));
 }

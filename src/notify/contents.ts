@@ -1,10 +1,11 @@
 import type { Sql } from '../db/pool.ts';
+import { readGrantDetail } from '../grants/grant-facts.ts';
 import { type RetrySchedule, storedSettings } from '../grants/settings.ts';
 import { linkUrls, type RecentEvent, recents } from '../tracking/recents.ts';
 import type { DestinationKind } from './destination.ts';
 import type { NotificationState } from './payloads.ts';
 import type { Claim } from './pending.ts';
-import { isRaised, type RaisedTrigger } from './triggers.ts';
+import { isOfGrant, isTracking, type TrackingTrigger } from './triggers.ts';
 
 /** A claim and all that is needed to try it. */
 export interface Prepared {
@@ -31,6 +32,8 @@ interface Row {
   trigger: string | null;
   message_id: string | null;
   sequence: number | null;
+  subject: string | null;
+  detail: unknown;
   link_counts: number[] | null;
   happened_at: Date;
   created_at: Date;
@@ -43,7 +46,8 @@ export async function prepare(sql: Sql, claims: readonly Claim[]): Promise<Prepa
   const rows = await sql<Row[]>`
     select d.id as destination_id, c.notification_id, d.kind, d.address, d.secret, d.compressed,
       a.id as application_id, a.settings,
-      n.trigger, n.message_id, n.sequence, n.link_counts, n.happened_at, n.created_at, m.grant_id, m.label
+      n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
+      m.grant_id, m.label
     from unnest(
       ${claims.map((claim) => claim.app)}::integer[],
       ${claims.map((claim) => claim.destinationId)}::uuid[],
@@ -84,20 +88,26 @@ async function stateOf(
   row: Row,
   known: Map<string, Promise<History>>,
 ): Promise<NotificationState | null> {
-  const { trigger, grant_id: grantId, message_id: messageId, sequence } = row;
-  if (trigger === null || grantId === null || messageId === null || sequence === null || !isRaised(trigger))
-    return null;
-  const history = known.get(row.notification_id) ?? readHistory(sql, app, { messageId, sequence, trigger });
-  known.set(row.notification_id, history);
+  const { trigger, notification_id: id, created_at: createdAt, application_id: applicationId } = row;
+  if (trigger === null) return null;
+  if (isOfGrant(trigger)) {
+    const detail = readGrantDetail(row.detail);
+    if (row.subject === null || detail === null) return null;
+    return { id, trigger, createdAt, applicationId, grantId: row.subject, detail };
+  }
+  const { grant_id: grantId, message_id: messageId, sequence } = row;
+  if (grantId === null || messageId === null || sequence === null || !isTracking(trigger)) return null;
+  const history = known.get(id) ?? readHistory(sql, app, { messageId, sequence, trigger });
+  known.set(id, history);
   return {
-    id: row.notification_id,
+    id,
     trigger,
     messageId,
     sequence,
     linkCounts: row.link_counts,
     happenedAt: row.happened_at,
-    createdAt: row.created_at,
-    applicationId: row.application_id,
+    createdAt,
+    applicationId,
     grantId,
     label: row.label,
     ...(await history),
@@ -106,7 +116,7 @@ async function stateOf(
 
 interface EventName {
   readonly messageId: string;
-  readonly trigger: RaisedTrigger;
+  readonly trigger: TrackingTrigger;
   readonly sequence: number;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { notifyRun, payloadOf, until } from '../../test/support/notify-run.ts';
+import { emit } from '../db/outbox.ts';
 import { transaction } from '../db/transaction.ts';
 import { makeLog } from '../log.ts';
 import { fanOut } from './fanout.ts';
@@ -29,6 +30,45 @@ test('facts that nobody subscribes to vanish, those of a paused destination are 
   await fannedOut();
   const notifications = await ground.sql`select from notifications`;
   assert.equal(notifications.length, 2);
+});
+
+test('what a fact tells of its subject goes with it into the notification, beside facts that tell nothing', async (t) => {
+  const { ground, receiver } = await notifyRun(t);
+  const { sql, app } = ground;
+  await ground.destination((await receiver()).url, { triggers: ['message.opened', 'grant.updated', 'grant.expired'] });
+  const message = await ground.message();
+  const detail = {
+    email: 'a "quoted" \\ {address},null@shop.test',
+    name: '',
+    scope: ['a,b', '"'],
+    updated_at: 1,
+    on: true,
+  };
+  const grant = {
+    app,
+    messageId: null,
+    sequence: null,
+    linkCounts: null,
+    happenedAt: new Date(),
+    subject: 'some grant',
+  };
+  await ground.happen(message, {});
+  await emit(sql, [
+    { ...grant, trigger: 'grant.updated', detail },
+    { ...grant, trigger: 'grant.expired' },
+  ]);
+  await ground.happen(message, {});
+  await fanOut({ sql, log: makeLog('error'), now: Date.now() }, 500);
+  const rows = await sql`select trigger, sequence, subject, detail from notifications`;
+  assert.deepEqual(
+    rows.map((row) => ({ ...row })).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
+    [
+      { trigger: 'grant.expired', sequence: null, subject: 'some grant', detail: null },
+      { trigger: 'grant.updated', sequence: null, subject: 'some grant', detail },
+      { trigger: 'message.opened', sequence: 0, subject: null, detail: null },
+      { trigger: 'message.opened', sequence: 1, subject: null, detail: null },
+    ],
+  );
 });
 
 test('above the guard notifications coalesce, and the last state arrives', async (t) => {

@@ -1,5 +1,5 @@
 import { arrayText } from '../db/arrays.ts';
-import { type Fact, setAside, take } from '../db/outbox.ts';
+import { detailTexts, type Fact, setAside, take } from '../db/outbox.ts';
 import { ensurePartitions } from '../db/partitions.ts';
 import { isTransient, type Sql, type Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
@@ -114,8 +114,9 @@ function sum(a: FannedOut, b: FannedOut): FannedOut {
 async function insertNotifications(tx: Tx, made: readonly Telling[], now: Date): Promise<void> {
   if (made.length === 0) return;
   await tx`
-    insert into notifications (app, id, trigger, message_id, sequence, subject, link_counts, happened_at, created_at)
-    select app, id, trigger, message_id, sequence, subject, link_counts::integer[], happened_at, ${now}
+    insert into notifications (app, id, trigger, message_id, sequence, subject, detail, link_counts, happened_at,
+      created_at)
+    select app, id, trigger, message_id, sequence, subject, detail::jsonb, link_counts::integer[], happened_at, ${now}
     from unnest(
       ${made.map(({ fact }) => fact.app)}::integer[],
       ${made.map(({ id }) => id)}::uuid[],
@@ -123,9 +124,10 @@ async function insertNotifications(tx: Tx, made: readonly Telling[], now: Date):
       ${made.map(({ fact }) => fact.messageId)}::uuid[],
       ${made.map(({ fact }) => fact.sequence)}::integer[],
       ${made.map(({ fact }) => fact.subject ?? null)}::text[],
+      ${detailTexts(made.map(({ fact }) => fact))}::text[],
       ${made.map(({ fact }) => fact.linkCounts && arrayText(fact.linkCounts))}::text[],
       ${made.map(({ fact }) => fact.happenedAt.toISOString())}::timestamptz[]
-    ) as made (app, id, trigger, message_id, sequence, subject, link_counts, happened_at)`;
+    ) as made (app, id, trigger, message_id, sequence, subject, detail, link_counts, happened_at)`;
 }
 
 interface Delivery {

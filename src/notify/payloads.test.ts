@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NotificationState, renderPayload } from './payloads.ts';
+import { type GrantState, renderPayload, type TrackingState } from './payloads.ts';
 
-const OPENED: NotificationState = {
+const OPENED: TrackingState = {
   id: '0199b0c0-0000-7000-8000-000000000001',
   trigger: 'message.opened',
   messageId: '0199b0bf-0000-7000-8000-000000000002',
@@ -36,7 +36,7 @@ const OPENED: NotificationState = {
   ],
 };
 
-const CLICKED: NotificationState = {
+const CLICKED: TrackingState = {
   ...OPENED,
   trigger: 'message.link_clicked',
   label: '',
@@ -44,6 +44,22 @@ const CLICKED: NotificationState = {
   linkCounts: [3, 0],
   links: ['https://espn.com', 'mailto:help@shop.test', 'tel:+1-201-555-0123'],
   recents: OPENED.recents.map((event) => ({ ...event, sequence: event.sequence + 1, linkIndex: event.sequence })),
+};
+
+const EXPIRED: GrantState = {
+  id: OPENED.id,
+  trigger: 'grant.expired',
+  createdAt: OPENED.createdAt,
+  applicationId: OPENED.applicationId,
+  grantId: OPENED.grantId,
+  detail: {
+    provider: 'imap',
+    email: 'nyla@shop.test',
+    name: 'Nyla “N” <Shop>',
+    scope: ['mail.send'],
+    updatedAt: 1_767_261_600,
+    reauthenticated: false,
+  },
 };
 
 test('message.opened is the page’s example, with the members we add', () => {
@@ -99,8 +115,31 @@ test('message.link_clicked is the page’s example: ids and link numbers are str
   });
 });
 
+// Every trigger of a grant: no `data.grant_id`, and the members of the reference in its order.
+const GRANT_OBJECTS: readonly (readonly [GrantState['trigger'], boolean, string, string])[] = [
+  ['grant.created', false, '25012', ',"name":"Nyla “N” <Shop>","scope":["mail.send"]'],
+  ['grant.updated', false, '25014', ',"reauthentication_flag":false'],
+  ['grant.updated', true, '25027', ',"reauthentication_flag":true'],
+  ['grant.expired', false, '25009', ',"grant_updated_at":1767261600'],
+  ['grant.deleted', false, '25013', ''],
+];
+
+for (const [trigger, reauthenticated, code, rest] of GRANT_OBJECTS) {
+  test(`${trigger} is the reference’s, code ${code}`, () => {
+    const state: GrantState = { ...EXPIRED, trigger, detail: { ...EXPIRED.detail, reauthenticated } };
+    assert.equal(
+      renderPayload(state, 2),
+      `{"specversion":"1.0","type":"${trigger}","source":"/nylas/system","id":"ntf_06cv1g0001r010000000000004",` +
+        '"time":1767261721,"webhook_delivery_attempt":2,' +
+        '"data":{"application_id":"6a0e1f52-0d57-4b44-9c27-0f6c0f5b7a11",' +
+        `"object":{"code":${code},"grant_id":"b5c6f0c2-7b54-4a9b-8d0e-3a1f6f0a4d22","integration_id":"imap",` +
+        `"provider":"imap","email":"nyla@shop.test"${rest}}}}`,
+    );
+  });
+}
+
 test('parsing and writing it again gives the same bytes', () => {
-  for (const state of [OPENED, CLICKED]) {
+  for (const state of [OPENED, CLICKED, EXPIRED]) {
     const json = renderPayload(state, 3);
     assert.equal(JSON.stringify(JSON.parse(json)), json);
     assert.equal(JSON.parse(json).webhook_delivery_attempt, 3);

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { notifyRun, payloadOf } from '../../test/support/notify-run.ts';
 import { flask, hang } from '../../test/support/receiver.ts';
+import { deleteGrant, expireGrant, saveGrant } from '../grants/grants.ts';
 import { uuidTime } from '../ids.ts';
 
 test('an open and a click arrive signed, as a Flask handler wants them', async (t) => {
@@ -37,6 +38,42 @@ test('an open and a click arrive signed, as a Flask handler wants them', async (
     .digest('base64');
   assert.equal(clicked.headers['webhook-signature'], `v1,${standard}`);
   assert.equal(notify.counts.settled.delivered, 2);
+});
+
+test('a deleted grant is told of, signed, and so is what was told of it before', async (t) => {
+  const { ground, start, receiver, rested } = await notifyRun(t);
+  const { sql, app, applicationId, vault, grantId } = ground;
+  const target = await receiver();
+  const { secret } = await ground.destination(target.url, {
+    triggers: ['grant.created', 'grant.updated', 'grant.expired', 'grant.deleted'],
+  });
+  const email = 'sender@practice.test';
+  await expireGrant(sql, app, grantId);
+  const { grant: again } = await saveGrant({ sql, vault }, app, { provider: 'practice', email, scope: ['mail.send'] });
+  assert.equal(again.id, grantId);
+  await deleteGrant(sql, app, grantId);
+  const { grant: fresh } = await saveGrant({ sql, vault }, app, { provider: 'imap', email });
+  start().wakeFanout(); // only now, when the grant has gone
+  const deliveries = await target.arrived(4);
+  await rested('delivered', 4);
+
+  const told = new Map(deliveries.map((request) => [payloadOf(request).type, payloadOf(request)]));
+  const object = { grant_id: grantId, integration_id: 'imap', provider: 'imap', email };
+  const [expired] = await sql<{ at: number }[]>`
+    select (detail->>'updated_at')::integer as at from notifications where trigger = 'grant.expired'`;
+  assert.ok(expired && Math.abs(expired.at - Date.now() / 1000) < 60);
+  const expected = {
+    'grant.expired': { code: 25009, ...object, grant_updated_at: expired.at },
+    'grant.updated': { code: 25027, ...object, reauthentication_flag: true },
+    'grant.deleted': { code: 25013, ...object },
+    'grant.created': { code: 25012, ...object, grant_id: fresh.id, name: '', scope: [] },
+  };
+  for (const [type, data] of Object.entries(expected)) {
+    assert.deepEqual(told.get(type)?.data, { application_id: applicationId, object: data }, type);
+  }
+  for (const { headers, body } of deliveries) {
+    assert.equal(headers['x-nylas-signature'], createHmac('sha256', secret).update(body).digest('hex'));
+  }
 });
 
 test('each notification tells the state at its own number', async (t) => {

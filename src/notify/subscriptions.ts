@@ -28,6 +28,11 @@ export interface Webhook {
   readonly updatedAt: Date;
 }
 
+export interface WebhookWithSecret {
+  readonly webhook: Webhook;
+  readonly secret: string;
+}
+
 export interface NewWebhook {
   readonly url: string;
   readonly triggers: readonly string[];
@@ -48,7 +53,7 @@ export async function createWebhook(
   deps: SubscriptionDeps,
   app: number,
   input: NewWebhook,
-): Promise<{ readonly webhook: Webhook; readonly secret: string }> {
+): Promise<WebhookWithSecret> {
   const triggers = parseTriggers(input.triggers);
   const url = parseUrl(input.url);
   refuseDuplicate(await listWebhooks(deps, app), url, null);
@@ -64,7 +69,7 @@ export async function createWebhook(
     values (${app}, ${id}, 'webhook', ${input.url}, ${input.description ?? ''}, ${triggers}, 'active',
       ${deps.vault.seal(secret, secretContext(id))}, ${[...(input.notificationEmails ?? [])]},
       ${input.compressed ?? false}, ${at}, ${at}, ${at})
-    returning ${columns(deps.sql)}`.catch(duplicateOrThrow);
+    returning ${webhookColumns(deps.sql)}`.catch(duplicateOrThrow);
   if (row === undefined) throw new Error('the webhook was not stored');
   return { webhook: row, secret };
 }
@@ -72,7 +77,7 @@ export async function createWebhook(
 /** Oldest first. */
 export async function listWebhooks({ sql }: Pick<SubscriptionDeps, 'sql'>, app: number): Promise<Webhook[]> {
   return sql<Webhook[]>`
-    select ${columns(sql)} from destinations where app = ${app} and kind = 'webhook' order by id`;
+    select ${webhookColumns(sql)} from destinations where app = ${app} and kind = 'webhook' order by id`;
 }
 
 export async function getWebhook(
@@ -81,9 +86,9 @@ export async function getWebhook(
   wireId: string,
 ): Promise<Webhook> {
   const [row] = await sql<Webhook[]>`
-    select ${columns(sql)} from destinations
+    select ${webhookColumns(sql)} from destinations
     where app = ${app} and kind = 'webhook' and id = ${parseId(wireId)}`;
-  if (row === undefined) throw notFound();
+  if (row === undefined) throw webhookNotFound();
   return row;
 }
 
@@ -115,8 +120,8 @@ export async function updateWebhook(
       ...(status === before.status ? {} : { status, status_updated_at: at }),
     })}
     where app = ${app} and kind = 'webhook' and id = ${before.id}
-    returning ${columns(sql)}`.catch(duplicateOrThrow);
-  if (row === undefined) throw notFound();
+    returning ${webhookColumns(sql)}`.catch(duplicateOrThrow);
+  if (row === undefined) throw webhookNotFound();
   return row;
 }
 
@@ -130,7 +135,7 @@ export async function deleteWebhook(
   await transaction(sql, async (tx) => {
     const gone = await tx`
       delete from destinations where app = ${app} and kind = 'webhook' and id = ${id} returning id`;
-    if (gone.length === 0) throw notFound();
+    if (gone.length === 0) throw webhookNotFound();
     await tx`delete from pending_deliveries where app = ${app} and destination_id = ${id}`;
   });
 }
@@ -140,14 +145,15 @@ export function secretContext(id: string): string {
   return `destination:${id}`;
 }
 
-function columns(sql: Sql): ReturnType<Sql> {
+/** The columns that make a `Webhook`. */
+export function webhookColumns(sql: Sql): ReturnType<Sql> {
   return sql`id, address as url, description, triggers, status, notification_emails as "notificationEmails", compressed,
     status_updated_at as "statusUpdatedAt", created_at as "createdAt", updated_at as "updatedAt"`;
 }
 
 function parseId(wireId: string): string {
   const id = fromWireId('wh', wireId);
-  if (id === null) throw notFound();
+  if (id === null) throw webhookNotFound();
   return id;
 }
 
@@ -191,6 +197,6 @@ function duplicate(): ApiError {
   return new ApiError(400, '70005', 'invalid.input.format : webhook_url is used by another webhook of the application');
 }
 
-function notFound(): ApiError {
+export function webhookNotFound(): ApiError {
   return new ApiError(400, '70000', 'destination.id.not.found : record not found');
 }

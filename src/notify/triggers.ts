@@ -51,13 +51,33 @@ export const TRIGGERS = [
 
 export type Trigger = (typeof TRIGGERS)[number];
 
-/** The triggers that this service raises and can render. */
-export const RAISED = ['message.opened', 'message.link_clicked'] as const satisfies readonly Trigger[];
+const TRACKING = ['message.opened', 'message.link_clicked'] as const satisfies readonly Trigger[];
+const GRANT = [
+  'grant.created',
+  'grant.updated',
+  'grant.expired',
+  'grant.deleted',
+] as const satisfies readonly Trigger[];
 
+/** The triggers that this service raises and can render. */
+export const RAISED = [...TRACKING, ...GRANT] as const satisfies readonly Trigger[];
+
+/** About a message; counted. */
+export type TrackingTrigger = (typeof TRACKING)[number];
+/** About a grant. */
+export type GrantTrigger = (typeof GRANT)[number];
 export type RaisedTrigger = (typeof RAISED)[number];
 
 export function isTrigger(text: string): text is Trigger {
   return TRIGGERS.some((trigger) => trigger === text);
+}
+
+export function isTracking(text: string): text is TrackingTrigger {
+  return TRACKING.some((trigger) => trigger === text);
+}
+
+export function isOfGrant(text: string): text is GrantTrigger {
+  return GRANT.some((trigger) => trigger === text);
 }
 
 export function isRaised(text: string): text is RaisedTrigger {

@@ -6,7 +6,7 @@ import type { Sql } from '../../src/db/pool.ts';
 import { createApplication } from '../../src/grants/applications.ts';
 import { createPracticeGrant } from '../../src/grants/grants.ts';
 import { makeVault, type Vault } from '../../src/grants/vault.ts';
-import { uuidv7 } from '../../src/ids.ts';
+import { type GrantId, uuidv7 } from '../../src/ids.ts';
 import { generateSecret, parseKeyring } from '../../src/keyring.ts';
 import { secretContext } from '../../src/notify/subscriptions.ts';
 import { type Occurrence, record } from '../../src/tracking/events.ts';
@@ -18,7 +18,7 @@ export interface NotifyGround {
   readonly vault: Vault;
   readonly app: number;
   readonly applicationId: string;
-  readonly grantId: string;
+  readonly grantId: GrantId;
   setting(name: string, value: string | number): Promise<void>;
   /** A sent message with these links; answers its id. */
   message(urls?: readonly string[], label?: string): Promise<string>;
@@ -52,6 +52,7 @@ export async function notifyGround(): Promise<NotifyGround> {
   assert.ok(application);
   const grant = await createPracticeGrant({ sql, vault }, application.serial);
   const app = application.serial;
+  await sql`delete from outbox`; // its grant's own fact, which no test asked for
 
   return {
     sql,
