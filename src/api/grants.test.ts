@@ -3,6 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startApi, TEST_SECRET, type TestApi } from '../../test/support/api.ts';
 import { type TestDatabase, testDatabase } from '../../test/support/postgres.ts';
+import { type TestProviders, testProviders } from '../../test/support/providers.ts';
 import { migrate } from '../db/migrate.ts';
 import { firstApplication } from '../grants/applications.ts';
 import { createPracticeGrant, type Grant } from '../grants/grants.ts';
@@ -16,6 +17,7 @@ let database: TestDatabase;
 let api: TestApi;
 let key: string;
 let grant: Grant;
+let mail: TestProviders;
 let told = 0;
 
 before(async () => {
@@ -23,15 +25,19 @@ before(async () => {
   const { sql } = database;
   const { application } = await firstApplication(sql);
   ({ key } = await createKey(sql, application.serial));
-  grant = await createPracticeGrant({ sql, vault: makeVault(parseKeyring(TEST_SECRET)) }, application.serial);
+  const vault = makeVault(parseKeyring(TEST_SECRET));
+  grant = await createPracticeGrant({ sql, vault }, application.serial);
+  mail = testProviders({ sql, vault });
+  const { providers } = mail;
   const onStops = async (): Promise<void> => {
     await delay(50); // an answer that did not wait for this would come before it
     told += 1;
   };
-  api = await startApi(sql, [grantRoutes({ sql, onStops }), applicationRoutes({ sql, onStops })]);
+  api = await startApi(sql, [grantRoutes({ sql, vault, providers, onStops }), applicationRoutes({ sql, onStops })]);
 });
 after(async () => {
   await api.close();
+  await mail.close();
   await database.drop();
 });
 beforeEach(() => {

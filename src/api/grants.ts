@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { Sql } from '../db/pool.ts';
 import { ApiError, invalid } from '../errors.ts';
+import { type ConnectDeps, reconnectImap } from '../grants/connect.ts';
 import {
   deleteGrant,
   type GrantList,
@@ -10,6 +10,7 @@ import {
   toWire,
   updateGrant,
 } from '../grants/grants.ts';
+import { connectedAnswer } from './connect.ts';
 import { caller, type Routes } from './http.ts';
 import { type QueryReader, readQuery } from './query.ts';
 import { answer, done } from './respond.ts';
@@ -29,14 +30,16 @@ interface OneGrant {
 const PROVIDERS = ['imap', 'google', 'microsoft'] as const;
 const LAST_SECOND = 253_402_300_799; // year 9999
 
-export interface GrantRoutesDeps {
-  readonly sql: Sql;
+export interface GrantRoutesDeps extends ConnectDeps {
   /** Told once links and pixels have been stopped, and waited for, so that the edges need not find out by themselves. */
   readonly onStops?: () => void | Promise<void>;
+  /** Told once a grant was changed or deleted. */
+  readonly onFacts?: () => void;
 }
 
 /** /v3/grants: list, find, update and delete. A grant is named by any form of contract 5.1. */
-export function grantRoutes({ sql, onStops }: GrantRoutesDeps): Routes {
+export function grantRoutes(deps: GrantRoutesDeps): Routes {
+  const { sql, onStops, onFacts } = deps;
   return (http) => {
     http.get('/v3/grants', async (request) => {
       const list = listOf(readQuery(request));
@@ -56,11 +59,14 @@ export function grantRoutes({ sql, onStops }: GrantRoutesDeps): Routes {
         const grant = await resolveGrant(sql, caller(request).app, request.params.identifier);
         // Settings say how to reach the mailbox, so new ones have to be proven by authenticating with them.
         if (settings !== undefined && Object.keys(settings).length > 0) {
-          const why = grant.provider === 'practice' ? 'a practice mailbox has none' : 'authenticate the grant again';
-          throw invalid('settings', `cannot be changed: ${why}`);
+          if (grant.provider !== 'imap') throw invalid('settings', 'cannot be changed: a practice mailbox has none');
+          const renewed = await reconnectImap(deps, grant, { settings, ...(scope !== undefined && { scope }) });
+          onFacts?.();
+          return connectedAnswer(request, renewed);
         }
         const changed = await updateGrant(sql, grant.app, grant.id, scope === undefined ? {} : { scope });
         if (changed === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
+        onFacts?.();
         return answer(request, toWire(changed));
       },
     );
@@ -70,6 +76,7 @@ export function grantRoutes({ sql, onStops }: GrantRoutesDeps): Routes {
       if (!(await deleteGrant(sql, grant.app, grant.id)))
         throw new ApiError(404, 'grant.not_found', 'Grant not found.');
       await onStops?.();
+      onFacts?.();
       return done(request);
     });
   };

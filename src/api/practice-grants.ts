@@ -3,6 +3,7 @@ import { ApiError, invalid } from '../errors.ts';
 import { findApplication, listApplications } from '../grants/applications.ts';
 import { expireGrant, findGrant, type Grant, listGrants, toWire } from '../grants/grants.ts';
 import { openPracticeGrant } from '../grants/practice-mail.ts';
+import type { Sender } from '../grants/senders.ts';
 import type { SendDeps } from '../send/send.ts';
 import { type AnyRequest, type Http, practiceCaller } from './http.ts';
 import { person } from './mail-fields.ts';
@@ -41,6 +42,7 @@ export function practiceGrantRoutes(http: Http, deps: SendDeps): void {
       const known = await findGrant(sql, app, `email:${owner.email}`);
       if (known && known.provider !== 'practice') throw invalid('email', 'has the grant of a real mailbox already');
       const { grant, created } = await openPracticeGrant(deps, app, owner);
+      deps.onFacts?.();
       reply.code(created ? 201 : 200);
       return answer(request, toWire(grant));
     },
@@ -48,12 +50,12 @@ export function practiceGrantRoutes(http: Http, deps: SendDeps): void {
 
   http.post<OneGrant>('/practice/grants/:id/expire', async (request) => {
     const grant = await practiceGrant(deps, request, request.params.id);
-    await expireGrant(sql, grant.app, grant.id);
+    if (await expireGrant(sql, grant.app, grant.id)) deps.onFacts?.();
     return answer(request, toWire({ ...grant, state: 'expired' }));
   });
 
   http.post<OneGrant & { Body: MessageBody }>('/practice/grants/:id/send', sendRoute, async (request) =>
-    sendAs(deps, await practiceGrant(deps, request, request.params.id), request),
+    sendAs(deps, await practiceSender(deps, request, request.params.id), request),
   );
 }
 
@@ -63,6 +65,11 @@ async function practiceGrant(deps: SendDeps, request: AnyRequest, identifier: st
     if (grant?.provider === 'practice') return grant;
   }
   throw new ApiError(404, 'grant.not_found', 'Grant not found.');
+}
+
+async function practiceSender(deps: SendDeps, request: AnyRequest, identifier: string): Promise<Sender> {
+  const { app, id } = await practiceGrant(deps, request, identifier);
+  return await deps.senders(app, id);
 }
 
 async function apps({ sql }: SendDeps, request: AnyRequest): Promise<readonly number[]> {

@@ -6,6 +6,7 @@ import { ApiError } from '../errors.ts';
 import { type AppSerial, type GrantId, isUuid } from '../ids.ts';
 import type { Credentials } from '../providers/provider.ts';
 import { sealCredentials } from './credentials.ts';
+import { type GrantEvent, tellOfGrant } from './grant-facts.ts';
 import { storedSettings } from './settings.ts';
 import type { Vault } from './vault.ts';
 
@@ -83,27 +84,34 @@ export async function addPracticeGrant(tx: Tx, vault: Pick<Vault, 'seal'>, app: 
  * deleted ones are not.
  */
 export async function resolveGrant(sql: Query, app: number, identifier: string): Promise<Grant> {
+  return found(identifier, await findGrant(sql, app, identifier));
+}
+
+/** What `resolveGrant` throws where nothing was found. */
+export function found<T>(identifier: string, what: T | null): T {
+  if (what !== null) return what;
   if (identifier === 'me') {
     throw new ApiError(401, 'api.authentication_error', 'Unauthorized: the grant "me" needs an access token.');
   }
-  const grant = await findGrant(sql, app, identifier);
-  if (grant === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
-  return grant;
+  throw new ApiError(404, 'grant.not_found', 'Grant not found.');
 }
 
 /** As `resolveGrant`, but null instead of a refusal. */
 export async function findGrant(sql: Query, app: number, identifier: string): Promise<Grant | null> {
+  const named = readIdentifier(identifier);
+  if (named === null) return null;
+  const by = 'id' in named ? sql`id = ${named.id}` : sql`lower(email) = lower(${named.email})`;
+  const [row] = await sql<GrantRow[]>`select * from grants where app = ${app} and ${by} and state <> 'deleted'`;
+  return row ? toGrant(row) : null;
+}
+
+/** Null for what can name no grant. The address in lower case. */
+export function readIdentifier(identifier: string): { readonly id: string } | { readonly email: string } | null {
   const [, form, rest] = /^(grant|email|external):(.*)$/s.exec(identifier) ?? [null, null, identifier];
   const text = (rest ?? '').toLowerCase();
   if (form === 'external') return null; // nothing gives a grant an external id yet
-  if (form !== 'email' && isUuid(text)) {
-    const [row] = await sql<Row[]>`select * from grants where app = ${app} and id = ${text} and state <> 'deleted'`;
-    return row ? fromRow(row) : null;
-  }
-  if (form === 'grant' || !text.includes('@') || text.includes('\0')) return null;
-  const [row] = await sql<Row[]>`
-    select * from grants where app = ${app} and lower(email) = lower(${text}) and state <> 'deleted'`;
-  return row ? fromRow(row) : null;
+  if (form !== 'email' && isUuid(text)) return { id: text };
+  return form === 'grant' || !text.includes('@') || text.includes('\0') ? null : { email: text };
 }
 
 /** For calls that need the mailbox: 401 while the grant waits for re-authentication (D13). */
@@ -130,7 +138,7 @@ export interface GrantList {
 export async function listGrants(sql: Query, app: number, list: GrantList): Promise<readonly Grant[]> {
   const column = sql(list.sortBy);
   const order = list.orderBy === 'asc' ? sql`asc` : sql`desc`;
-  const rows = await sql<Row[]>`
+  const rows = await sql<GrantRow[]>`
     select * from grants where app = ${app} and state <> 'deleted'
       ${list.email === undefined ? sql`` : sql`and lower(email) = lower(${list.email})`}
       ${list.state === undefined ? sql`` : sql`and state = ${list.state}`}
@@ -138,30 +146,41 @@ export async function listGrants(sql: Query, app: number, list: GrantList): Prom
       ${list.since === undefined ? sql`` : sql`and created_at >= to_timestamp(${list.since})`}
       ${list.before === undefined ? sql`` : sql`and created_at < to_timestamp(${list.before})`}
     order by ${column} ${order}, serial ${order} limit ${list.limit} offset ${list.offset}`;
-  return rows.map(fromRow);
+  return rows.map(toGrant);
 }
 
-/** Null where the grant has gone meanwhile. */
+/** Tells of it in the same transaction. Null where the grant has gone meanwhile. */
 export async function updateGrant(
-  sql: Query,
+  sql: Sql,
   app: number,
   id: GrantId,
   patch: { readonly settings?: JsonObject; readonly scope?: readonly string[] },
 ): Promise<Grant | null> {
-  const settings = patch.settings === undefined ? sql`settings` : sql`${sql.json({ ...patch.settings })}::jsonb`;
-  const scope = patch.scope === undefined ? sql`scope` : sql`${[...patch.scope]}::text[]`;
-  const [row] = await sql<Row[]>`
-    update grants set settings = ${settings}, scope = ${scope}, updated_at = now()
-    where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
-  return row ? fromRow(row) : null;
+  return await transaction(sql, async (tx) => {
+    const settings = patch.settings === undefined ? tx`settings` : tx`${tx.json({ ...patch.settings })}::jsonb`;
+    const scope = patch.scope === undefined ? tx`scope` : tx`${[...patch.scope]}::text[]`;
+    const [row] = await tx<GrantRow[]>`
+      update grants set settings = ${settings}, scope = ${scope}, updated_at = now()
+      where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
+    return row ? await tell(tx, 'changed', toGrant(row)) : null;
+  });
 }
 
-/** The provider refuses the credentials: sending and watching wait for re-authentication. False where nothing changed. */
-export async function expireGrant(sql: Query, app: number, id: GrantId): Promise<boolean> {
-  const rows = await sql`
+/**
+ * The provider refuses the credentials: sending and watching wait for re-authentication. Told once, by the call that
+ * made it so. False where nothing changed.
+ */
+export async function expireGrant(sql: Sql, app: number, id: GrantId): Promise<boolean> {
+  return await transaction(sql, (tx) => expireWithin(tx, app, id));
+}
+
+/** As `expireGrant`, as part of a larger change. */
+export async function expireWithin(tx: Tx, app: number, id: GrantId): Promise<boolean> {
+  const [row] = await tx<GrantRow[]>`
     update grants set state = 'expired', updated_at = now()
-    where app = ${app} and id = ${id} and state = 'valid' returning id`;
-  return rows.length > 0;
+    where app = ${app} and id = ${id} and state = 'valid' returning *`;
+  if (row) await tell(tx, 'expired', toGrant(row));
+  return row !== undefined;
 }
 
 /**
@@ -173,12 +192,13 @@ export async function deleteGrant(sql: Sql, app: number, id: GrantId): Promise<b
     // The shared lock keeps a change of the setting, which changes existing stops, before or after but not beside us.
     const [application] = await tx<{ settings: unknown }[]>`
       select settings from applications where serial = ${app} for share`;
-    const [row] = await tx<{ serial: number }[]>`
+    const [row] = await tx<GrantRow[]>`
       update grants set state = 'deleted', deleted_at = now(), updated_at = now(), credentials = null, settings = '{}'
-      where app = ${app} and id = ${id} and state <> 'deleted' returning serial`;
+      where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
     if (!row) return false;
     const action = storedSettings(application?.settings).deletedGrantLinks;
     await putStop(tx, { app, kind: 'grant', subject: String(row.serial), action });
+    await tell(tx, 'deleted', toGrant(row));
     return true;
   });
 }
@@ -216,7 +236,7 @@ async function writeGrant(
   app: number,
   grant: NewGrant,
 ): Promise<{ readonly grant: Grant; readonly created: boolean }> {
-  const [row] = await tx<(Row & { readonly created: boolean })[]>`
+  const [row] = await tx<(GrantRow & { readonly created: boolean })[]>`
     insert into grants (app, id, provider, email, name, settings, scope)
     values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
       ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]})
@@ -227,10 +247,16 @@ async function writeGrant(
   if (!row) throw new Error('a saved grant gave no row');
   const sealed = grant.credentials === undefined ? null : sealCredentials(vault, row.id, grant.credentials);
   await tx`update grants set credentials = ${sealed} where app = ${app} and id = ${row.id}`;
-  return { grant: fromRow(row), created: row.created };
+  const saved = await tell(tx, row.created ? 'created' : 'reauthenticated', toGrant(row));
+  return { grant: saved, created: row.created };
 }
 
-interface Row {
+async function tell(tx: Tx, event: GrantEvent, grant: Grant): Promise<Grant> {
+  await tellOfGrant(tx, event, { ...grant, provider: toWire(grant).provider });
+  return grant;
+}
+
+export interface GrantRow {
   readonly app: AppSerial;
   readonly serial: number;
   readonly id: GrantId;
@@ -244,7 +270,7 @@ interface Row {
   readonly updated_at: Date;
 }
 
-function fromRow(row: Row): Grant {
+export function toGrant(row: GrantRow): Grant {
   const { app, serial, id, provider, email, name, state, settings, scope } = row;
   return {
     app,

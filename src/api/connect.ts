@@ -1,0 +1,53 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { invalid } from '../errors.ts';
+import { type ConnectDeps, type Connected, connectImap } from '../grants/connect.ts';
+import { toWire } from '../grants/grants.ts';
+import type { Warning } from '../send/outgoing.ts';
+import { caller, type Routes } from './http.ts';
+import { oneLine } from './mail-fields.ts';
+import { answer } from './respond.ts';
+
+const Body = Type.Object({
+  provider: Type.String(),
+  settings: Type.Record(Type.String(), Type.Unknown()),
+  name: Type.Optional(Type.String({ maxLength: 256 })),
+  scope: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 100 })),
+  state: Type.Optional(Type.String({ maxLength: 256 })),
+});
+
+type Connect = { Body: Static<typeof Body> };
+
+export interface ConnectRoutesDeps extends ConnectDeps {
+  /** Told once a grant was made or changed. */
+  readonly onFacts?: () => void;
+}
+
+/** POST /v3/connect/custom (contract 6.2): a grant from credentials, without a visit to a provider's page. */
+export function connectRoutes(deps: ConnectRoutesDeps): Routes {
+  return (http) => {
+    http.post<Connect>('/v3/connect/custom', { schema: { body: Body } }, async (request, reply) => {
+      const { provider, settings, name, scope, state } = request.body;
+      if (provider !== 'imap') throw invalid('provider', 'must be imap');
+      const connected = await connectImap(deps, caller(request).app, {
+        settings,
+        ...(name !== undefined && { name: oneLine('name', name) }),
+        ...(scope !== undefined && { scope }),
+      });
+      deps.onFacts?.();
+      reply.code(201);
+      return connectedAnswer(request, connected, state);
+    });
+  };
+}
+
+/** The answer to whoever connected a mailbox or changed how it is reached. */
+export function connectedAnswer(request: { readonly id: string }, { grant }: Connected, state?: string): object {
+  const warnings: readonly Warning[] = grant.settings.send_only === true ? [SEND_ONLY] : [];
+  const data = { ...toWire(grant), ...(state !== undefined && { state }) };
+  return answer(request, data, warnings.length > 0 ? { warnings } : {});
+}
+
+const SEND_ONLY: Warning = {
+  type: 'grant.send_only',
+  message: 'Without imap_host this grant can only send: replies are off, and no copy is put into Sent.',
+};

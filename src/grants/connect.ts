@@ -1,0 +1,96 @@
+import type { Sql } from '../db/pool.ts';
+import { ApiError, invalid } from '../errors.ts';
+import { mailboxOf } from '../providers/mailbox.ts';
+import type { CheckProblem, Credentials, ImapCredentials, Providers } from '../providers/provider.ts';
+import { type Grant, saveGrant } from './grants.ts';
+import { type ImapSettings, loginField, readImapSettings } from './imap-settings.ts';
+import type { Vault } from './vault.ts';
+
+export interface ConnectDeps {
+  readonly sql: Sql;
+  readonly vault: Pick<Vault, 'seal'>;
+  readonly providers: Providers;
+  readonly checkMs?: number;
+}
+
+export interface Connection {
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly name?: string;
+  readonly scope?: readonly string[];
+}
+
+export interface Connected {
+  readonly grant: Grant;
+  /** False where the address had a grant, which was authenticated again. */
+  readonly created: boolean;
+}
+
+const CHECK_MS = 30_000;
+
+/**
+ * Makes the grant of an IMAP mailbox, or authenticates the one of its address again (D13), after the credentials worked
+ * on each of its servers. What does not work is thrown as a 400 naming the field; then nothing is stored.
+ */
+export async function connectImap(deps: ConnectDeps, app: number, asked: Connection): Promise<Connected> {
+  const read = readImapSettings(asked.settings);
+  return await save(deps, app, asked, read, await tried(deps, app, asked, read));
+}
+
+/** The same for a grant there is: its settings are replaced as a whole, its address stays. */
+export async function reconnectImap(deps: ConnectDeps, grant: Grant, asked: Connection): Promise<Connected> {
+  const read = readImapSettings(asked.settings);
+  if (read.email.toLowerCase() !== grant.email.toLowerCase()) {
+    const field = asked.settings.email === undefined ? 'settings.imap_username' : 'settings.email';
+    throw invalid(field, `must belong to ${grant.email}: connect another address as a grant of its own`);
+  }
+  return await save(deps, grant.app, { scope: grant.scope, ...asked }, read, await tried(deps, grant.app, asked, read));
+}
+
+async function save(
+  deps: ConnectDeps,
+  app: number,
+  asked: Connection,
+  read: ImapSettings,
+  credentials: Credentials,
+): Promise<Connected> {
+  return await saveGrant(deps, app, {
+    provider: 'imap',
+    email: read.email,
+    settings: read.shown,
+    credentials,
+    ...(asked.name !== undefined && { name: asked.name }),
+    ...(asked.scope !== undefined && { scope: asked.scope }),
+  });
+}
+
+/** The credentials, renewed where trying them did that. */
+async function tried(deps: ConnectDeps, app: number, asked: Connection, read: ImapSettings): Promise<Credentials> {
+  const mailbox = mailboxOf(deps.providers, { app, grantId: '', email: read.email }, read.credentials);
+  const checked = await mailbox.check(AbortSignal.timeout(deps.checkMs ?? CHECK_MS));
+  if (checked.kind === 'works') return checked.renewed ?? read.credentials;
+  const told = checked.problems.map((problem) => sentenceOf(problem, asked.settings, read.credentials));
+  const refusedOnly = checked.problems.every(({ kind }) => kind === 'unauthorised');
+  throw new ApiError(
+    400,
+    refusedOnly ? 'grant.invalid_authentication' : 'api.invalid_request_error',
+    told.map(({ field, sentence }) => `${field}: ${sentence}`).join('; '),
+    {
+      problems: told.map(({ field, sentence }, at) => ({ field, kind: checked.problems[at]?.kind, reason: sentence })),
+    },
+  );
+}
+
+function sentenceOf(
+  { at, kind, reason }: CheckProblem,
+  given: Connection['settings'],
+  credentials: ImapCredentials,
+): { readonly field: string; readonly sentence: string } {
+  if (at === 'oauth') return { field: 'settings.oauth', sentence: reason };
+  const place = at === 'imap' ? 'imap' : 'smtp';
+  const server = credentials[place] ?? credentials.smtp;
+  const name = `${server.host}:${server.port}`;
+  if (kind === 'unauthorised') {
+    return { field: loginField(given, place), sentence: `${name} refused the login of "${server.user}": ${reason}` };
+  }
+  return { field: `settings.${place}_host`, sentence: `${name} cannot be used: ${reason}` };
+}
