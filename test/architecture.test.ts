@@ -43,6 +43,7 @@ const OWNERS: Readonly<Record<string, string>> = {
   pending_deliveries: 'notify',
   deliveries: 'notify',
   attempts: 'notify',
+  sent_copies: 'send',
 };
 const LONGEST_FILE = 300;
 

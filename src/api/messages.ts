@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { type Grant, resolveGrant } from '../grants/grants.ts';
+import type { Sender } from '../grants/senders.ts';
 import { type SendDeps, send } from '../send/send.ts';
 import { caller, type Routes } from './http.ts';
 import { MessageBody, outgoingOf, withoutNulls } from './message-body.ts';
@@ -25,21 +25,22 @@ export const sendRoute = {
 export function messageRoutes(deps: SendDeps): Routes {
   return (http) => {
     http.post<SendRequest>('/v3/grants/:identifier/messages/send', sendRoute, async (request) => {
-      const grant = await resolveGrant(deps.sql, caller(request).app, request.params.identifier);
-      return await sendAs(deps, grant, request);
+      const sender = await deps.senders(caller(request).app, request.params.identifier);
+      return await sendAs(deps, sender, request);
     });
   };
 }
 
-/** Sends the request's mail from this grant; the whole answer. `Idempotency-Key` is not looked at yet. */
+/** Sends the request's mail from this sender's grant; the whole answer. `Idempotency-Key` is not looked at yet. */
 export async function sendAs(
   deps: SendDeps,
-  grant: Grant,
+  sender: Sender,
   request: { readonly id: string; readonly body: MessageBody; readonly query: unknown },
 ): Promise<object> {
   const fields = fieldsOf(request);
   const mail = outgoingOf(request.body);
-  const sent = await send(deps, grant, mail);
+  const sent = await send(deps, sender, mail);
+  const { grant } = sender;
   return answer(request, sentToWire(grant, mail, sent, fields), {
     grant_id: grant.id,
     ...(sent.warnings.length > 0 && { warnings: sent.warnings }),

@@ -162,6 +162,8 @@ function refuse(log: Log, error: unknown, request: FastifyRequest, reply: Fastif
       'request.failed',
     );
   }
+  // Fastify hangs up on a body that is too large while the caller still writes it: some would see a reset, not the answer.
+  reply.removeHeader('connection');
   // Bytes, not an object: Fastify leaves their Content-Type alone, also where it runs no hooks (a malformed path).
   reply
     .code(refusal.status)

@@ -1,97 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
-import {
-  type Behaviour,
-  dribble,
-  echoChallenge,
-  flood,
-  hang,
-  hangUp,
-  type Receiver,
-  startReceiver,
-  status,
-} from '../../test/support/receiver.ts';
-import { parseRanges } from '../addresses.ts';
-import { createKey } from '../grants/keys.ts';
+import { type Behaviour, dribble, echoChallenge, flood, hang, hangUp, status } from '../../test/support/receiver.ts';
+import { type Answer, webhookApi } from '../../test/support/webhook-api.ts';
 import { wireId } from '../ids.ts';
-import { generateSecret, parseKeyring } from '../keyring.ts';
-import { makeLog } from '../log.ts';
-import { NameError } from '../names.ts';
 import { secretContext } from '../notify/subscriptions.ts';
-import { makeSafeFetch } from '../safe-fetch.ts';
-import { createApi } from './server.ts';
-import { webhookRoutes } from './webhooks.ts';
-
-interface Answer {
-  readonly status: number;
-  readonly data: Record<string, unknown>;
-  readonly list: readonly Record<string, unknown>[];
-  readonly error: { readonly type: string; readonly message: string };
-  readonly headers: Record<string, unknown>;
-}
-
-interface Api {
-  readonly ground: NotifyGround;
-  readonly receiver: Receiver;
-  call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<Answer>;
-  stored(): Promise<number>;
-}
-
-async function api(context: { after(release: () => Promise<void>): void }): Promise<Api> {
-  const ground = await notifyGround();
-  const receiver = await startReceiver();
-  const safeFetch = makeSafeFetch({
-    allowLoopback: true,
-    allowPrivateTargets: parseRanges(''),
-    names: {
-      async lookUp(name) {
-        if (name === 'inside.test') return ['10.0.0.1'];
-        if (name === 'public.test') return ['8.8.8.8'];
-        throw new NameError(`${name} could not be resolved (ENOTFOUND)`);
-      },
-    },
-  });
-  const { sql, vault, app } = ground;
-  const http = createApi({
-    sql,
-    log: makeLog('silent'),
-    ring: parseKeyring(generateSecret()),
-    publicUrl: 'http://localhost:8080',
-    routes: [webhookRoutes({ sql, vault, safeFetch, challengeMs: 300 })],
-  });
-  const { key } = await createKey(sql, app);
-  context.after(async () => {
-    await http.close();
-    await safeFetch.close();
-    await receiver.close();
-    await ground.drop();
-  });
-  return {
-    ground,
-    receiver,
-    async call(method, path, body) {
-      const answer = await http.inject({
-        method,
-        url: path,
-        headers: { authorization: `Bearer ${key}` },
-        ...(body === undefined ? {} : { payload: body }),
-      });
-      const { request_id: id, data, error } = answer.json();
-      assert.equal(typeof id, 'string');
-      assert.equal(answer.headers['content-type'], 'application/json');
-      return { status: answer.statusCode, data, list: data, error, headers: answer.headers };
-    },
-    async stored() {
-      return (await sql`select from destinations`).length;
-    },
-  };
-}
 
 const TRIGGERS = ['message.opened', 'message.link_clicked', 'thread.replied'];
 
 test('the page’s request makes a webhook, after its challenge and with all fields', async (t) => {
-  const { call, receiver, ground } = await api(t);
+  const { call, receiver, ground } = await webhookApi(t);
   const before = Math.floor(Date.now() / 1000);
   const { status: code, data } = await call('POST', '/v3/webhooks/', {
     trigger_types: TRIGGERS,
@@ -133,7 +50,7 @@ test('the page’s request makes a webhook, after its challenge and with all fie
 });
 
 test('a query in the URL stays as it is, the challenge follows it', async (t) => {
-  const { call, receiver } = await api(t);
+  const { call, receiver } = await webhookApi(t);
   const url = `${receiver.url}?a=b%20c&x=1+2`;
   const { data } = await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: url });
   assert.equal(data.webhook_url, url);
@@ -142,7 +59,7 @@ test('a query in the URL stays as it is, the challenge follows it', async (t) =>
 });
 
 test('a chunked challenge answer is accepted', async (t) => {
-  const { call, receiver } = await api(t);
+  const { call, receiver } = await webhookApi(t);
   receiver.behave((request, response) => {
     response.writeHead(200);
     response.write((request.query.get('challenge') ?? '').slice(0, 5));
@@ -178,7 +95,7 @@ const FAILING: readonly (readonly [name: string, behaviour: Behaviour, message: 
 ];
 
 test('a receiver that does not answer its challenge gets no webhook', async (t) => {
-  const { call, receiver, stored } = await api(t);
+  const { call, receiver, stored } = await webhookApi(t);
   for (const [name, behaviour, message] of FAILING) {
     receiver.behave(behaviour, 'everything');
     const { status: code, error } = await call('POST', '/v3/webhooks', {
@@ -192,7 +109,7 @@ test('a receiver that does not answer its challenge gets no webhook', async (t) 
 });
 
 test('where nothing may be sent, nothing is', async (t) => {
-  const { call, stored } = await api(t);
+  const { call, stored } = await webhookApi(t);
   for (const [url, type, message] of [
     ['https://inside.test/', '70005', 'unable.verify.webhook_url : the host leads to a private address'],
     ['https://169.254.169.254/x', '70005', 'unable.verify.webhook_url : the host leads to a metadata address'],
@@ -210,7 +127,7 @@ test('where nothing may be sent, nothing is', async (t) => {
 });
 
 test('every trigger of the reference is accepted, another one is named in the refusal', async (t) => {
-  const { call, receiver } = await api(t);
+  const { call, receiver } = await webhookApi(t);
   const good = [
     'message.opened.legacy',
     'notetaker.meeting_state',
@@ -243,7 +160,7 @@ test('every trigger of the reference is accepted, another one is named in the re
 });
 
 test('a URL belongs to one webhook of an application, however it is written and however fast one asks', async (t) => {
-  const { call, receiver, stored } = await api(t);
+  const { call, receiver, stored } = await webhookApi(t);
   const ask = (url: string): Promise<Answer> =>
     call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: url });
   assert.equal((await ask(receiver.origin)).status, 200);
@@ -257,7 +174,7 @@ test('a URL belongs to one webhook of an application, however it is written and 
 });
 
 test('a PUT changes what it names and nothing else', async (t) => {
-  const { call, receiver } = await api(t);
+  const { call, receiver } = await webhookApi(t);
   const made = await call('POST', '/v3/webhooks', {
     trigger_types: TRIGGERS,
     webhook_url: receiver.url,
@@ -281,7 +198,7 @@ test('a PUT changes what it names and nothing else', async (t) => {
 });
 
 test('three words pause, coming back is challenged, a failure leaves it paused', async (t) => {
-  const { call, receiver } = await api(t);
+  const { call, receiver } = await webhookApi(t);
   const made = await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: receiver.url });
   const path = `/v3/webhooks/${made.data.id}`;
   for (const word of ['pause', 'paused', 'inactive']) {
@@ -305,7 +222,7 @@ test('three words pause, coming back is challenged, a failure leaves it paused',
 });
 
 test('a new address is challenged, and must not be another webhook’s', async (t) => {
-  const { call, receiver } = await api(t);
+  const { call, receiver } = await webhookApi(t);
   const made = await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: receiver.url });
   const other = await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: `${receiver.origin}/two` });
   const path = `/v3/webhooks/${made.data.id}`;
@@ -319,7 +236,7 @@ test('a new address is challenged, and must not be another webhook’s', async (
 });
 
 test('a deleted webhook is gone with what was to be delivered to it', async (t) => {
-  const { call, receiver, ground } = await api(t);
+  const { call, receiver, ground } = await webhookApi(t);
   const made = await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: receiver.url });
   await ground.sql`
     insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
@@ -338,7 +255,7 @@ test('a deleted webhook is gone with what was to be delivered to it', async (t) 
 });
 
 test('an application sees its own webhooks only', async (t) => {
-  const { call, receiver, ground } = await api(t);
+  const { call, receiver, ground } = await webhookApi(t);
   const { sql } = ground;
   await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: receiver.url });
   await sql`insert into applications (id, name, environment) values (gen_random_uuid(), 'other', 'production')`;

@@ -1,5 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
 import { wireId } from '../ids.ts';
+import { rotateSecret } from '../notify/rotation.ts';
 import {
   createWebhook,
   deleteWebhook,
@@ -8,8 +10,10 @@ import {
   type SubscriptionDeps,
   updateWebhook,
   type Webhook,
+  type WebhookWithSecret,
 } from '../notify/subscriptions.ts';
 import { caller, type Routes } from './http.ts';
+import { answer } from './respond.ts';
 
 const settings = {
   description: Type.Optional(Type.String({ maxLength: 1024 })),
@@ -36,27 +40,39 @@ type Create = { Body: Static<typeof CreateBody> };
 type Update = { Body: Static<typeof UpdateBody>; Params: { id: string } };
 type One = { Params: { id: string } };
 
+export interface WebhookRoutesDeps extends SubscriptionDeps {
+  /** Where deliveries come from, as receivers see it: addresses and ranges, and since when it is so. */
+  readonly outgoing: { readonly addresses: readonly string[]; readonly since: Date };
+}
+
 /** Webhook destinations: `/v3/webhooks` (contract 3.1). */
-export function webhookRoutes(deps: SubscriptionDeps): Routes {
+export function webhookRoutes(deps: WebhookRoutesDeps): Routes {
   return (http) => {
     http.post<Create>('/v3/webhooks', { schema: { body: CreateBody } }, async (request) => {
       const { body } = request;
-      const { webhook, secret } = await createWebhook(deps, caller(request).app, {
+      const made = await createWebhook(deps, caller(request).app, {
         url: body.webhook_url,
         triggers: body.trigger_types,
         ...fromWire(body),
       });
-      return { request_id: request.id, data: { ...toWire(webhook), webhook_secret: secret } };
+      return answer(request, withSecret(made));
     });
 
     http.get('/v3/webhooks', async (request) => {
       const webhooks = await listWebhooks(deps, caller(request).app);
-      return { request_id: request.id, data: webhooks.map(toWire) };
+      return answer(request, webhooks.map(toWire));
     });
+
+    http.get('/v3/webhooks/ip-addresses', async (request) =>
+      answer(request, {
+        ip_addresses: deps.outgoing.addresses,
+        updated_at: seconds(deps.outgoing.since),
+      }),
+    );
 
     http.get<One>('/v3/webhooks/:id', async (request) => {
       const webhook = await getWebhook(deps, caller(request).app, request.params.id);
-      return { request_id: request.id, data: toWire(webhook) };
+      return answer(request, toWire(webhook));
     });
 
     http.put<Update>('/v3/webhooks/:id', { schema: { body: UpdateBody } }, async (request) => {
@@ -67,13 +83,18 @@ export function webhookRoutes(deps: SubscriptionDeps): Routes {
         ...(body.status === undefined ? {} : { status: body.status }),
         ...fromWire(body),
       });
-      return { request_id: request.id, data: toWire(webhook) };
+      return answer(request, toWire(webhook));
     });
 
     http.delete<One>('/v3/webhooks/:id', async (request) => {
       await deleteWebhook(deps, caller(request).app, request.params.id);
-      return { request_id: request.id, data: { status: 'success' } };
+      return answer(request, { status: 'success' });
     });
+
+    const rotate = async (request: FastifyRequest<One>): Promise<object> =>
+      answer(request, withSecret(await rotateSecret(deps, caller(request).app, request.params.id)));
+    http.post<One>('/v3/webhooks/rotate-secret/:id', rotate);
+    http.put<One>('/v3/webhooks/:id/rotate-secret', rotate); // what the Python SDK calls
   };
 }
 
@@ -103,6 +124,11 @@ function toWire(webhook: Webhook): Record<string, unknown> {
     created_at: seconds(webhook.createdAt),
     updated_at: seconds(webhook.updatedAt),
   };
+}
+
+/** Only where a secret was just made: it is shown once. */
+function withSecret({ webhook, secret }: WebhookWithSecret): Record<string, unknown> {
+  return { ...toWire(webhook), webhook_secret: secret };
 }
 
 function seconds(at: Date): number {

@@ -2,6 +2,7 @@
 import type { EdgeCounters } from '../edge/counters.ts';
 import type { Metrics, Reading } from '../metrics.ts';
 import type { Notify } from '../notify/start.ts';
+import type { CopyCounts } from '../send/sent-copies.ts';
 import type { Recorder } from '../tracking/recorder.ts';
 import type { Spool } from '../tracking/spool.ts';
 
@@ -63,6 +64,12 @@ export function showNotify(metrics: Metrics, { counts }: Notify): void {
     { value: counts.pending },
   ]);
   metrics.gauge('telltale_deliveries_in_flight', 'Attempts under way.', () => [{ value: counts.inFlight }]);
+}
+
+export function showCopies(metrics: Metrics, counts: CopyCounts): void {
+  metrics.counter('telltale_sent_copies_total', 'Copies for Sent folders, by what became of each try.', () =>
+    readings('result', { kept: counts.kept, there: counts.there, retried: counts.retried, given_up: counts.givenUp }),
+  );
 }
 
 function readings(label: string, values: Readonly<Record<string, number>>): Reading[] {

@@ -1,6 +1,7 @@
 // What lies behind the doors: the database, the API and the workers.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { applicationRoutes } from '../api/applications.ts';
+import { connectRoutes } from '../api/connect.ts';
 import { grantRoutes } from '../api/grants.ts';
 import { messageRoutes } from '../api/messages.ts';
 import { practiceRoutes } from '../api/practice.ts';
@@ -10,20 +11,24 @@ import type { Config } from '../config.ts';
 import { retrying } from '../db/pool.ts';
 import { startWake } from '../db/wake.ts';
 import { practiceStore } from '../grants/practice-mail.ts';
+import { makeSenders } from '../grants/senders.ts';
 import { createSignInToken } from '../grants/sign-in.ts';
 import { makeVault } from '../grants/vault.ts';
 import type { Log } from '../log.ts';
+import { makeNames } from '../names.ts';
 import { startNotify } from '../notify/start.ts';
 import { makeProviders } from '../providers/providers.ts';
 import { makeSafeFetch } from '../safe-fetch.ts';
+import { makeLedger } from '../send/ledger.ts';
 import { startRecovery } from '../send/recover.ts';
+import { startSentCopies } from '../send/sent-copies.ts';
 import { readLink } from '../tracking/links.ts';
 import { startRecorder } from '../tracking/recorder.ts';
 import { banner } from './banner.ts';
 import { bootstrap } from './bootstrap.ts';
 import { openDatabase } from './database.ts';
 import type { Doors } from './doors.ts';
-import { showHits, showNotify, showRecorder } from './figures.ts';
+import { showCopies, showHits, showNotify, showRecorder } from './figures.ts';
 import type { Releasers } from './releasers.ts';
 
 /** Brings up the roles asked for and returns what is to be said when they are. */
@@ -40,7 +45,9 @@ export async function startInside(deps: {
   const api = database.pool('api', 10);
   const wake = await startWake({ sql: database.pool('wake', 2), log });
   releasers.add('tools', 'wake', () => wake.close());
-  const safeFetch = makeSafeFetch({ allowLoopback: config.loopback, allowPrivateTargets: config.allowPrivateTargets });
+  const policy = { allowLoopback: config.loopback, allowPrivateTargets: config.allowPrivateTargets };
+  const names = makeNames();
+  const safeFetch = makeSafeFetch({ ...policy, names });
   releasers.add('tools', 'outgoing connections', () => safeFetch.close());
   const first = await retrying(() => bootstrap({ sql: api, vault, config }));
 
@@ -63,14 +70,24 @@ export async function startInside(deps: {
   releasers.add('ledger', 'recorder', () => recorder.stop());
   showRecorder(metrics, recorder);
 
+  const { providers, close: closeProviders } = makeProviders({
+    practice: config.practice ? practiceStore({ sql: api, vault }) : null,
+    network: { ...policy, names, ca: config.mailCa },
+    safeFetch,
+  });
+  releasers.add('tools', 'mailboxes', closeProviders);
+  const onFacts = (): void => wake('outbox');
   const sendDeps = {
     sql: api,
     vault,
     keys,
     log,
-    providers: makeProviders({ practice: config.practice ? practiceStore({ sql: api, vault }) : null }),
+    providers,
     trackingUrl: config.trackingUrl,
     loopback: config.loopback,
+    onFacts,
+    senders: makeSenders(api),
+    ledger: makeLedger(database.pool('ledger', 3)),
   };
   if (config.roles.has('work')) {
     const notify = startNotify({
@@ -86,6 +103,9 @@ export async function startInside(deps: {
     showNotify(metrics, notify);
     const recovery = startRecovery(sendDeps);
     releasers.add('work', 'recovery', () => recovery.close());
+    const copies = startSentCopies({ sql: database.pool('sent copies', 2), vault, providers, log });
+    releasers.add('work', 'sent copies', () => copies.close());
+    showCopies(metrics, copies.counts);
     doors.watch('work', database.reachable);
   }
   if (config.roles.has('api')) {
@@ -96,9 +116,15 @@ export async function startInside(deps: {
       publicUrl: config.publicUrl,
       routes: [
         applicationRoutes({ sql: api, onStops }),
-        grantRoutes({ sql: api, onStops }),
+        connectRoutes({ sql: api, vault, providers, onFacts }),
+        grantRoutes({ sql: api, vault, providers, onStops, onFacts }),
         messageRoutes(sendDeps),
-        webhookRoutes({ sql: api, vault, safeFetch }),
+        webhookRoutes({
+          sql: api,
+          vault,
+          safeFetch,
+          outgoing: { addresses: config.outgoingAddresses, since: new Date() },
+        }),
         ...(config.practice ? [practiceRoutes(sendDeps)] : []),
       ],
     });

@@ -21,13 +21,14 @@ export interface Header {
   readonly value: string;
 }
 
-/** Everything that is seen of a mail. Whoever gets it as Bcc is only in the envelope. */
+/** Everything that is seen of a mail. Whoever gets it as Bcc is only in the envelope, but for the sender's own copy. */
 export interface MailParts {
   readonly messageId: string;
   readonly date: Date;
   readonly from: Person;
   readonly to: readonly Person[];
   readonly cc: readonly Person[];
+  readonly bcc?: readonly Person[];
   readonly replyTo: readonly Person[];
   readonly subject: string;
   readonly body: string;
@@ -65,6 +66,7 @@ export async function compose(mail: MailParts): Promise<Buffer> {
       ...(attachment.contentId !== undefined && { cid: attachment.contentId }),
     })),
     ...(mail.cc.length > 0 && { cc: mail.cc.map(address) }),
+    ...(mail.bcc !== undefined && mail.bcc.length > 0 && { bcc: mail.bcc.map(address) }),
     ...(mail.replyTo.length > 0 && { replyTo: mail.replyTo.map(address) }),
     ...(parent !== undefined && { inReplyTo: parent, references: [...mail.ancestors] }),
     encoding: 'quoted-printable',
@@ -73,7 +75,9 @@ export async function compose(mail: MailParts): Promise<Buffer> {
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  return await composer.compile().build();
+  const root = composer.compile();
+  root.keepBcc = mail.bcc !== undefined;
+  return await root.build();
 }
 
 /** `<id@domain-of-sender>` */

@@ -4,17 +4,18 @@ import { type Sender, startSender } from '../../test/support/sender.ts';
 import { deleteGrant } from '../grants/grants.ts';
 import { uuidv7 } from '../ids.ts';
 import type { FindOutcome, PracticeCredentials, Provider } from '../providers/provider.ts';
-import { abandon, handOver, messageById, reserve, settle } from '../tracking/messages.ts';
+import { messageById, reserve, settle } from '../tracking/messages.ts';
 import { recoverSends, startRecovery } from './recover.ts';
 
 let sender: Sender;
 let asked: string[] = [];
 let sends = 0;
-let outcome: FindOutcome = { kind: 'absent' };
+let outcome: FindOutcome<PracticeCredentials> = { kind: 'absent' };
 
 before(async () => {
   sender = await startSender((deps) => {
     const practice: Provider<PracticeCredentials> = {
+      ...deps.providers.practice,
       send: async () => {
         sends += 1;
         return { kind: 'unknown', reason: 'never' };
@@ -24,7 +25,7 @@ before(async () => {
         return outcome;
       },
     };
-    return { ...deps, providers: { practice } };
+    return { ...deps, providers: { ...deps.providers, practice } };
   });
 });
 after(async () => {
@@ -46,7 +47,7 @@ async function age(minutes: number): Promise<void> {
 }
 
 /** A message as a process leaves it that dies in this state. */
-async function leftIn(state: 'reserved' | 'sending' | 'unknown', grant = sender.grant): Promise<string> {
+async function leftIn(state: 'sending' | 'unknown', grant = sender.grant): Promise<string> {
   const { sql } = sender.database;
   const id = uuidv7();
   await reserve(
@@ -67,8 +68,6 @@ async function leftIn(state: 'reserved' | 'sending' | 'unknown', grant = sender.
     },
     [],
   );
-  if (state === 'reserved') return id;
-  assert.ok(await handOver(sql, grant.app, id));
   if (state === 'unknown') await settle(sql, grant.app, id, { state, error: { kind: 'unknown', reason: 'cut' } });
   return id;
 }
@@ -79,21 +78,21 @@ async function stateOf(id: string): Promise<string | undefined> {
 
 describe('recovery', () => {
   it('leaves sends alone that may still be going on', async () => {
-    const ids = [await leftIn('reserved'), await leftIn('sending'), await leftIn('unknown')];
+    const ids = [await leftIn('sending'), await leftIn('unknown')];
     assert.equal(await recoverAfter(1), 0);
-    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['reserved', 'sending', 'unknown']);
+    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['sending', 'unknown']);
     assert.deepEqual(asked, []);
   });
 
   it('goes by the database’s clock, not by this machine’s', async () => {
-    const ids = [await leftIn('reserved'), await leftIn('sending'), await leftIn('unknown')];
+    const ids = [await leftIn('sending'), await leftIn('unknown')];
     mock.timers.enable({ apis: ['Date'], now: Date.now() + 3_600_000 });
     try {
       assert.equal(await recoverSends(sender.deps), 0);
     } finally {
       mock.timers.reset();
     }
-    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['reserved', 'sending', 'unknown']);
+    assert.deepEqual(await Promise.all(ids.map(stateOf)), ['sending', 'unknown']);
     assert.deepEqual(asked, []);
   });
 
@@ -112,15 +111,7 @@ describe('recovery', () => {
     assert.equal(row?.error, null);
   });
 
-  it('gives up what was never handed over', async () => {
-    const id = await leftIn('reserved');
-    assert.equal(await recoverAfter(3), 1);
-    assert.equal(await stateOf(id), 'failed');
-    assert.equal(await handOver(sender.database.sql, sender.grant.app, id), false);
-    assert.deepEqual(asked, []);
-  });
-
-  const endings: [FindOutcome, string][] = [
+  const endings: [FindOutcome<PracticeCredentials>, string][] = [
     [{ kind: 'found', messageId: '<other@provider.test>', providerMessageId: 'p1' }, 'sent'],
     [{ kind: 'absent' }, 'failed'],
     [{ kind: 'unsure' }, 'unknown'],
@@ -186,18 +177,11 @@ describe('a message that came to rest', () => {
     const id = await leftIn('sending');
     assert.equal(await settle(sql, app, id, { state: 'sent', messageId: '<a@b>', providerMessageId: null }), true);
     assert.equal(await settle(sql, app, id, { state: 'failed', error: { kind: 'x', reason: 'y' } }), false);
-    assert.equal(await abandon(sql, app, id, 'late'), false);
     assert.equal(await stateOf(id), 'sent');
     const refused = await leftIn('sending');
     await settle(sql, app, refused, { state: 'failed', error: { kind: 'rejected', reason: 'no' } });
-    const given = await leftIn('reserved');
-    assert.equal(await abandon(sql, app, given, 'late'), true);
-    for (const rested of [refused, given]) {
-      assert.equal(
-        await settle(sql, app, rested, { state: 'sent', messageId: '<a@b>', providerMessageId: null }),
-        false,
-      );
-      assert.equal(await stateOf(rested), 'failed');
-    }
+    const late = { state: 'sent', messageId: '<a@b>', providerMessageId: null } as const;
+    assert.equal(await settle(sql, app, refused, late), false);
+    assert.equal(await stateOf(refused), 'failed');
   });
 });

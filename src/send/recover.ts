@@ -1,9 +1,9 @@
-import { openCredentials } from '../grants/credentials.ts';
 import { findGrant } from '../grants/grants.ts';
 import { wireId } from '../ids.ts';
 import type { FindOutcome } from '../providers/provider.ts';
-import { abandon, CONCLUDED, openSends, type SendResult, type StoredMessage, settle } from '../tracking/messages.ts';
-import { accountOf, DEADLINE_MS, type HandingDeps } from './handing-over.ts';
+import { CONCLUDED, openSends, type SendResult, type StoredMessage, settle } from '../tracking/messages.ts';
+import { openMailbox } from './grant-mailbox.ts';
+import { DEADLINE_MS, type HandingDeps } from './handing-over.ts';
 
 export interface Recovery {
   /** Resolves when the pass that is running has ended. */
@@ -55,11 +55,6 @@ export async function recoverSends(deps: HandingDeps): Promise<number> {
 
 async function recover(deps: HandingDeps, message: StoredMessage): Promise<boolean> {
   const fields = { app: message.app, grant: message.grantId, message: wireId('msg', message.id) };
-  if (message.state === 'reserved') {
-    const gone = await abandon(deps.sql, message.app, message.id, 'the process ended before handing the mail over');
-    if (gone) deps.log.error({ ...fields, state: 'failed' }, 'send.recovered');
-    return gone;
-  }
   const result = resultOf(await lookUp(deps, message));
   if (!(await settle(deps.sql, message.app, message.id, result))) return false;
   const reason = result.state === 'sent' ? {} : { reason: result.error.reason };
@@ -70,12 +65,12 @@ async function recover(deps: HandingDeps, message: StoredMessage): Promise<boole
 async function lookUp(deps: HandingDeps, message: StoredMessage): Promise<FindOutcome> {
   const grant = await findGrant(deps.sql, message.app, message.grantId);
   if (grant === null) return { kind: 'unauthorised', reason: 'the grant was deleted' };
-  const credentials = await openCredentials(deps, grant.app, grant.id);
-  if (credentials === null) return { kind: 'unauthorised', reason: 'the grant has no credentials' };
-  const provider = deps.providers[credentials.provider];
+  const mailbox = await openMailbox(deps, grant);
+  if (mailbox === null) return { kind: 'unauthorised', reason: 'the grant has no credentials' };
   try {
-    const signal = AbortSignal.timeout(LOOKUP_MS);
-    return await provider.findSent(accountOf(grant), credentials, message.messageId, signal);
+    const found = await mailbox.findSent(message.messageId, AbortSignal.timeout(LOOKUP_MS));
+    await mailbox.keepRenewed(found);
+    return found;
   } catch (error) {
     deps.log.warn({ app: message.app, message: wireId('msg', message.id), err: error }, 'send.lookup_threw');
     return { kind: 'unreachable', reason: 'the provider could not be asked' };

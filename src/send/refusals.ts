@@ -57,6 +57,11 @@ const FAILURES = {
   },
   failed: { status: 422, type: 'api.provider_error', message: 'The mail provider answered with an error.' },
   throttled: { status: 429, type: 'api.rate_limit_error', message: 'Too many requests, please try again shortly.' },
+  deferred: {
+    status: 503,
+    type: 'api.provider_error',
+    message: 'The mail provider asked to try again later. The message has not been sent.',
+  },
   unreachable: {
     status: 503,
     type: 'api.provider_error',

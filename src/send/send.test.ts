@@ -21,7 +21,7 @@ before(async () => {
       send: (account, credentials, mail, signal) =>
         script ? script(mail, signal) : real.send(account, credentials, mail, signal),
     };
-    return { ...deps, providers: { practice }, deadlineMs: 300 };
+    return { ...deps, providers: { ...deps.providers, practice }, deadlineMs: 300 };
   });
 });
 after(async () => {
@@ -266,11 +266,16 @@ describe('a refused message', () => {
     const to = `/v3/grants/${grant.id}/messages/send`;
     const expired = await sender.call('POST', to, plain, key);
     assert.deepEqual([expired.status, expired.at('error.type')], [401, 'api.authentication_error']);
-    await sender.call('DELETE', `/v3/grants/${grant.id}`, undefined, key);
     const renewed = await sender.call('POST', '/practice/grants', { email: grant.email }, key);
     assert.equal(renewed.at('data.id'), grant.id);
     assert.equal((await sender.call('POST', to, plain, key)).status, 200);
-    assert.deepEqual((await sender.call('POST', to, plain)).at('error.type'), 'grant.not_found');
+    assert.deepEqual(
+      (await sender.call('POST', to, plain)).at('error.type'),
+      'grant.not_found',
+      'of another application',
+    );
+    assert.equal((await sender.call('DELETE', `/v3/grants/${grant.id}`, undefined, key)).status, 200);
+    assert.equal((await sender.call('POST', to, plain, key)).at('error.type'), 'grant.not_found');
   });
 });
 
@@ -283,6 +288,7 @@ describe('what the provider says', () => {
       'failed',
     ],
     [{ kind: 'failed', reason: 'disk full' }, 422, 'api.provider_error', 'failed'],
+    [{ kind: 'deferred', reason: 'greylisted' }, 503, 'api.provider_error', 'failed'],
     [{ kind: 'throttled', reason: 'slow down', retryAfterSeconds: 30 }, 429, 'api.rate_limit_error', 'failed'],
     [{ kind: 'unreachable', reason: 'refused' }, 503, 'api.provider_error', 'failed'],
     [{ kind: 'unknown', reason: 'cut off' }, 504, 'api.provider_error', 'unknown'],

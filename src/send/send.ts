@@ -1,10 +1,11 @@
-import { getApplication } from '../grants/applications.ts';
-import { openCredentials } from '../grants/credentials.ts';
+import { unsealCredentials } from '../grants/credentials.ts';
 import { type Grant, requireValid } from '../grants/grants.ts';
+import type { ResolveSender, Sender } from '../grants/senders.ts';
 import { uuidv7, wireId } from '../ids.ts';
 import type { RefusedRecipient } from '../providers/provider.ts';
-import { abandon, findMessage, handOver, reserve } from '../tracking/messages.ts';
+import { findMessage } from '../tracking/messages.ts';
 import { compose, messageIdHeader, type Person, threadOf } from './compose.ts';
+import { mailboxWith } from './grant-mailbox.ts';
 import { giveToProvider, type HandingDeps } from './handing-over.ts';
 import type { Outgoing, Tracking, Warning } from './outgoing.ts';
 import {
@@ -14,9 +15,10 @@ import {
   unknownParentRefusal,
   unsupportedProviderRefusal,
 } from './refusals.ts';
-import { type TrackedBodyDeps, trackable, trackedBody } from './tracked-body.ts';
+import { cleanBody, type TrackedBodyDeps, trackable, trackedBody } from './tracked-body.ts';
 
 export interface SendDeps extends HandingDeps, TrackedBodyDeps {
+  readonly senders: ResolveSender;
   readonly now?: () => Date;
 }
 
@@ -34,36 +36,39 @@ export interface Sent {
 }
 
 /** Sends one mail (journey 1). Whatever keeps it from being sent is thrown as an `ApiError`. */
-export async function send(deps: SendDeps, grant: Grant, mail: Outgoing): Promise<Sent> {
+export async function send(deps: SendDeps, sender: Sender, mail: Outgoing): Promise<Sent> {
+  const { grant, credentials } = sender;
   requireValid(grant);
-  const application = await getApplication(deps.sql, grant.app);
-  if (application === null) throw new Error(`grant ${grant.id} without its application`);
-  if (application.environment === 'sandbox' && isTracked(mail.tracking)) throw sandboxRefusal();
+  if (sender.environment === 'sandbox' && isTracked(mail.tracking)) throw sandboxRefusal();
   checkRecord(mail);
   const thread = await threadOfAnswer(deps, grant, mail.replyToMessageId);
   if (!Object.hasOwn(deps.providers, grant.provider)) throw unsupportedProviderRefusal(grant.provider);
-  const credentials = await openCredentials(deps, grant.app, grant.id);
   if (credentials === null) throw failureRefusal({ kind: 'unauthorised', reason: 'the grant has no credentials' });
+  const mailbox = mailboxWith(deps, grant, unsealCredentials(deps.vault, grant.id, credentials));
 
   const date = deps.now?.() ?? new Date();
   const id = uuidv7(date.getTime());
   const { tracking, warnings } = trackable(deps, grant, mail);
-  const body = trackedBody(deps, grant, id, mail, tracking, application.settings);
+  const body = trackedBody(deps, grant, id, mail, tracking, sender.settings);
   const from = mail.from ?? { email: grant.email, ...(grant.name !== '' && { name: grant.name }) };
   const messageId = messageIdHeader(id, from.email);
   const threadId = thread.id ?? wireId('thr', id);
 
   const message = { ...tracking, app: grant.app, id, grantId: grant.id, messageId, threadId };
   const record = { ...message, ancestors: thread.ancestors, subject: mail.subject, metadata: mail.metadata };
-  if ((await reserve(deps.sql, record, body.links)) === 'unstorable') {
+  const parts = { ...withoutBcc(mail), from, messageId, date, ancestors: thread.ancestors };
+  const raw = await compose({ ...parts, body: body.body });
+  if ((await deps.ledger.reserve({ message: record, links: body.links })) === 'unstorable') {
     throw tooLargeRefusal(mail.tracking, 'the message', 'has a label, metadata or a link that cannot be stored.');
   }
-  const raw = await composed(deps, grant, id, { ...mail, from, messageId, date, ancestors: thread.ancestors, ...body });
-  if (!(await handOver(deps.sql, grant.app, id))) throw failureRefusal({ kind: 'unreachable', reason: GIVEN_UP });
 
   const started = performance.now();
   const envelope = { from: grant.email, to: recipients(mail) };
-  const outcome = await giveToProvider(deps, grant, credentials, id, { envelope, messageId, raw });
+  const outcome = await giveToProvider(deps, grant, mailbox, {
+    message: id,
+    mail: { envelope, messageId, raw },
+    copy: (left) => ownCopy(deps, grant, { ...parts, messageId: left, bcc: mail.bcc }, { ...body, messageId, raw }),
+  });
   deps.log[outcome.kind === 'sent' ? 'info' : 'warn'](
     {
       app: grant.app,
@@ -83,7 +88,6 @@ export async function send(deps: SendDeps, grant: Grant, mail: Outgoing): Promis
   return { id, threadId, date, from, tracking, raw, warnings: [...warnings, ...refusedWarnings(outcome.refused)] };
 }
 
-const GIVEN_UP = 'the reservation was given up before the mail could be handed over';
 const LABEL = 2048;
 const METADATA = { pairs: 50, key: 40, value: 500 };
 
@@ -125,18 +129,20 @@ async function threadOfAnswer(
   return { id: null, ancestors: [header] };
 }
 
-async function composed(
+function withoutBcc({ bcc: _, ...mail }: Outgoing): Omit<Outgoing, 'bcc'> {
+  return mail;
+}
+
+/** What the sender keeps: with the recipients of blind copies, without our pixels and tracked links. */
+async function ownCopy(
   deps: SendDeps,
   grant: Grant,
-  message: string,
   parts: Parameters<typeof compose>[0],
+  sent: { readonly body: string; readonly messageId: string; readonly raw: Buffer },
 ): Promise<Buffer> {
-  try {
-    return await compose(parts);
-  } catch (error) {
-    await abandon(deps.sql, grant.app, message, 'the mail could not be composed');
-    throw error;
-  }
+  const body = parts.isPlaintext ? parts.body : cleanBody(deps, grant.app, parts.body);
+  const same = body === sent.body && parts.messageId === sent.messageId && parts.bcc?.length === 0;
+  return same ? sent.raw : await compose({ ...parts, body });
 }
 
 /** Each once: a server may refuse or deliver a second RCPT of the same address. */

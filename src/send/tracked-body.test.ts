@@ -19,7 +19,8 @@ const outgoing: Outgoing = {
   tracking: { opens: true, links: true, threadReplies: true, label: 'l' },
 };
 
-const IMAP = { provider: 'imap' } as const;
+const IMAP = { provider: 'imap', settings: {} } as const;
+const SEND_ONLY = { provider: 'imap', settings: { send_only: true } } as const;
 
 describe('tracking under a loopback address (D24)', () => {
   const deps = { trackingUrl: 'http://localhost:8080', loopback: true };
@@ -32,7 +33,7 @@ describe('tracking under a loopback address (D24)', () => {
   });
 
   it('works within the practice mailbox', () => {
-    assert.deepEqual(trackable(deps, { provider: 'practice' }, outgoing), {
+    assert.deepEqual(trackable(deps, { provider: 'practice', settings: {} }, outgoing), {
       tracking: outgoing.tracking,
       warnings: [],
     });
@@ -46,5 +47,26 @@ describe('tracking under a loopback address (D24)', () => {
   it('works for a reachable address', () => {
     const reachable = { ...deps, trackingUrl: 'https://track.example.com', loopback: false };
     assert.deepEqual(trackable(reachable, IMAP, outgoing).warnings, []);
+  });
+});
+
+describe('tracking of replies', () => {
+  const deps = { trackingUrl: 'https://track.example.com', loopback: false };
+
+  it('is left out where the grant can only send, and told', () => {
+    const { tracking, warnings } = trackable(deps, SEND_ONLY, outgoing);
+    assert.deepEqual(tracking, { ...outgoing.tracking, threadReplies: false });
+    assert.deepEqual(
+      warnings.map(({ type }) => type),
+      ['tracking.send_only'],
+    );
+  });
+
+  it('comes with every other warning that is due', () => {
+    const { warnings } = trackable(deps, SEND_ONLY, { ...outgoing, isPlaintext: true });
+    assert.deepEqual(
+      warnings.map(({ type }) => type),
+      ['tracking.send_only', 'tracking.plaintext'],
+    );
   });
 });

@@ -5,7 +5,7 @@ import { linkUrl, ownLink, ownPixel, pixelUrl, type TokenKeys } from '../trackin
 import type { Header } from './compose.ts';
 import type { Outgoing, Tracking, Warning } from './outgoing.ts';
 import { tooManyLinksRefusal } from './refusals.ts';
-import { rewrite } from './rewrite.ts';
+import { type RewriteTarget, rewrite } from './rewrite.ts';
 
 export interface TrackedBodyDeps {
   readonly keys: TokenKeys;
@@ -18,20 +18,40 @@ export interface TrackedBodyDeps {
 /** D24: what cannot be tracked is not, and the answer says so. */
 export function trackable(
   deps: Pick<TrackedBodyDeps, 'loopback' | 'trackingUrl'>,
-  grant: Pick<Grant, 'provider'>,
+  grant: Pick<Grant, 'provider' | 'settings'>,
   { tracking, isPlaintext }: Outgoing,
 ): { tracking: Tracking; warnings: Warning[] } {
-  if (!tracking.opens && !tracking.links) return { tracking, warnings: [] };
-  const off = { ...tracking, opens: false, links: false };
+  const warnings: Warning[] = [];
+  let possible = tracking;
+  if (tracking.threadReplies && grant.settings.send_only === true) {
+    possible = { ...possible, threadReplies: false };
+    warnings.push({ type: 'tracking.send_only', message: SEND_ONLY });
+  }
+  const unseen = tracking.opens || tracking.links ? whyUnseen(deps, grant, isPlaintext) : null;
+  if (unseen !== null) {
+    possible = { ...possible, opens: false, links: false };
+    warnings.push(unseen);
+  }
+  return { tracking: possible, warnings };
+}
+
+const SEND_ONLY = 'Replies are not tracked, because this grant can only send: it was connected without imap_host.';
+
+/** Why neither opens nor clicks of the message could ever be noticed. */
+function whyUnseen(
+  deps: Pick<TrackedBodyDeps, 'loopback' | 'trackingUrl'>,
+  grant: Pick<Grant, 'provider'>,
+  isPlaintext: boolean,
+): Warning | null {
   if (isPlaintext) {
     const message = 'Opens and links of a plain text message cannot be tracked; it was sent without that.';
-    return { tracking: off, warnings: [{ type: 'tracking.plaintext', message }] };
+    return { type: 'tracking.plaintext', message };
   }
   if (deps.loopback && grant.provider !== 'practice') {
     const message = `Opens and links are not tracked, because recipients cannot reach ${deps.trackingUrl}. Set TELLTALE_PUBLIC_URL to an address they can reach.`;
-    return { tracking: off, warnings: [{ type: 'tracking.loopback', message }] };
+    return { type: 'tracking.loopback', message };
   }
-  return { tracking, warnings: [] };
+  return null;
 }
 
 export interface Body {
@@ -62,16 +82,35 @@ export function trackedBody(
     {
       linkUrl: (index, url) => linkUrl(deps.keys, deps.trackingUrl, { ...identity, link: index }, url),
       pixelUrl: () => pixelUrl(deps.keys, deps.trackingUrl, identity),
-      // Another application's links and pixels are as foreign as anybody's.
-      unwrap: (url) => {
-        const own = ownLink(deps.keys, url);
-        return own?.identity.app === grant.app ? own.destination : null;
-      },
-      isOwnPixel: (url) => ownPixel(deps.keys, url)?.app === grant.app,
+      ...ownIn(deps.keys, grant.app),
     },
   );
   if (rewritten.kind === 'too_many_links') throw tooManyLinksRefusal(rewritten.message);
   return { body: rewritten.html, links: rewritten.links };
+}
+
+/**
+ * The body as the sender may look at it without being counted: as written, but for our pixels and tracked links in
+ * older mail that it quotes.
+ */
+export function cleanBody(deps: Pick<TrackedBodyDeps, 'keys'>, app: number, body: string): string {
+  const cleaned = rewrite(
+    body,
+    { opens: false, links: true, linkSchemes: [], secretParameters: [] },
+    { linkUrl: (_index, url) => url, pixelUrl: () => '', ...ownIn(deps.keys, app) },
+  );
+  return cleaned.kind === 'rewritten' ? cleaned.html : body;
+}
+
+/** Another application's links and pixels are as foreign as anybody's. */
+function ownIn(keys: TokenKeys, app: number): Pick<RewriteTarget, 'unwrap' | 'isOwnPixel'> {
+  return {
+    unwrap: (url) => {
+      const own = ownLink(keys, url);
+      return own?.identity.app === app ? own.destination : null;
+    },
+    isOwnPixel: (url) => ownPixel(keys, url)?.app === app,
+  };
 }
 
 /** A counted click on "unsubscribe" is worth nothing, and the header and the body must agree. */

@@ -1,21 +1,9 @@
-import type { Query, Tx } from '../db/pool.ts';
+import type { Query } from '../db/pool.ts';
 
 export interface TrackedLink {
   readonly index: number;
   /** The address as its author wrote it. */
   readonly url: string;
-}
-
-/** Written with the message they belong to, in one transaction. */
-export async function insertLinks(tx: Tx, app: number, message: string, links: readonly TrackedLink[]): Promise<void> {
-  if (links.length === 0) return;
-  await tx`
-    insert into links (app, message_id, link_index, url)
-    select ${app}::integer, ${message}::uuid, link_index, url
-    from unnest(
-      ${links.map((link) => link.index)}::smallint[],
-      ${links.map((link) => link.url)}::text[]
-    ) as link (link_index, url)`;
 }
 
 /** The addresses of a message's tracked links, by link index. */

@@ -1,9 +1,8 @@
-import type { Query, Sql } from '../db/pool.ts';
-import { transaction } from '../db/transaction.ts';
+import type { Query } from '../db/pool.ts';
 import { fromWireId } from '../ids.ts';
-import { insertLinks, type TrackedLink } from './links.ts';
+import type { TrackedLink } from './links.ts';
 
-export type MessageState = 'reserved' | 'sending' | 'sent' | 'failed' | 'unknown';
+export type MessageState = 'sending' | 'sent' | 'failed' | 'unknown';
 
 export interface TrackedMessage {
   readonly app: number;
@@ -41,19 +40,55 @@ export const CONCLUDED = 'absent';
 /** `unstorable`: the database will not hold this record (too large, a NUL, a lone surrogate in JSON). */
 export type Reserved = 'reserved' | 'unstorable';
 
-/** Writes the message with its links, so that no hit ever precedes what it belongs to. */
-export async function reserve(sql: Sql, message: TrackedMessage, links: readonly TrackedLink[]): Promise<Reserved> {
+export interface Reservation {
+  readonly message: TrackedMessage;
+  readonly links: readonly TrackedLink[];
+}
+
+/**
+ * Writes messages about to be handed over, in state `sending`, with their links: a crash leaves a row to explain, and no
+ * hit ever precedes what it belongs to. All or none; `isUnstorable` says whether it failed because of what they are.
+ */
+export async function reserveAll(sql: Query, reservations: readonly Reservation[]): Promise<void> {
+  const messages = reservations.map(({ message, links }) => ({
+    app: message.app,
+    id: message.id,
+    grant_id: message.grantId,
+    label: message.label,
+    opens: message.opens,
+    links: message.links,
+    thread_replies: message.threadReplies,
+    link_count: links.length,
+    message_id: message.messageId,
+    thread_id: message.threadId,
+    reply_to: message.ancestors.at(-1) ?? null,
+    ancestors: [...message.ancestors],
+    subject: message.subject,
+    metadata: message.metadata,
+  }));
+  const links = reservations.flatMap(({ message, links: tracked }) =>
+    tracked.map(({ index, url }) => ({ app: message.app, message_id: message.id, link_index: index, url })),
+  );
+  // One statement: a transaction of several would cost three more round trips.
+  await sql`
+    with message as (
+      insert into messages (app, id, grant_id, state, label, opens, links, thread_replies, link_count, message_id,
+        thread_id, reply_to, ancestors, subject, metadata)
+      select app, id, grant_id, 'sending', label, opens, links, thread_replies, link_count, message_id, thread_id,
+        reply_to, ancestors, subject, metadata
+      from jsonb_to_recordset(${sql.json(messages)}) as m (app integer, id uuid, grant_id uuid, label text, opens boolean,
+        links boolean, thread_replies boolean, link_count smallint, message_id text, thread_id text, reply_to text,
+        ancestors text[], subject text, metadata jsonb)
+    )
+    insert into links (app, message_id, link_index, url)
+    select app, message_id, link_index, url
+    from jsonb_to_recordset(${sql.json(links)}) as l (app integer, message_id uuid, link_index smallint, url text)`;
+}
+
+/** One message by itself. */
+export async function reserve(sql: Query, message: TrackedMessage, links: readonly TrackedLink[]): Promise<Reserved> {
   try {
-    await transaction(sql, async (tx) => {
-      await tx`
-        insert into messages (app, id, grant_id, state, label, opens, links, thread_replies, link_count, message_id,
-          thread_id, reply_to, ancestors, subject, metadata)
-        values (${message.app}, ${message.id}, ${message.grantId}, 'reserved', ${message.label}, ${message.opens},
-          ${message.links}, ${message.threadReplies}, ${links.length}, ${message.messageId}, ${message.threadId},
-          ${message.ancestors.at(-1) ?? null}, ${[...message.ancestors]}::text[], ${message.subject},
-          ${tx.json(message.metadata)})`;
-      await insertLinks(tx, message.app, message.id, links);
-    });
+    await reserveAll(sql, [{ message, links }]);
     return 'reserved';
   } catch (error) {
     if (isUnstorable(error)) return 'unstorable';
@@ -61,39 +96,41 @@ export async function reserve(sql: Sql, message: TrackedMessage, links: readonly
   }
 }
 
-/** To be called right before the provider is; false when recovery gave the reservation up in the meantime. */
-export async function handOver(sql: Query, app: number, id: string): Promise<boolean> {
-  const rows = await sql`
-    update messages set state = 'sending', state_at = now()
-    where app = ${app} and id = ${id} and state = 'reserved' returning id`;
-  return rows.length > 0;
+export interface Settlement {
+  readonly app: number;
+  readonly id: string;
+  readonly result: SendResult;
 }
 
 /**
  * From `sending` or `unknown`, once; a message that came to rest stays as it is, but for a failure that was only
- * concluded: `sent` corrects it. May run twice.
+ * concluded: `sent` corrects it. Returns the ids of those that changed. May run twice.
  */
-export async function settle(sql: Query, app: number, id: string, result: SendResult): Promise<boolean> {
-  const rows =
-    result.state === 'sent'
-      ? await sql`
-          update messages set state = 'sent', state_at = now(), error = null, message_id = ${result.messageId},
-            provider_message_id = ${result.providerMessageId}
-          where app = ${app} and id = ${id}
-            and (state in ('sending', 'unknown') or state = 'failed' and error->>'kind' = ${CONCLUDED})
-          returning id`
-      : await sql`
-          update messages set state = ${result.state}, state_at = now(), error = ${sql.json(result.error)}
-          where app = ${app} and id = ${id} and state in ('sending', 'unknown') returning id`;
-  return rows.length > 0;
+export async function settleAll(sql: Query, settlements: readonly Settlement[]): Promise<ReadonlySet<string>> {
+  const results = settlements.map(({ app, id, result }) => ({
+    app,
+    id,
+    state: result.state,
+    ...(result.state === 'sent'
+      ? { message_id: result.messageId, provider_message_id: result.providerMessageId }
+      : { error: result.error }),
+  }));
+  const rows = await sql<{ id: string }[]>`
+    update messages m set state = r.state, state_at = now(), error = r.error,
+      message_id = coalesce(r.message_id, m.message_id),
+      provider_message_id = case when r.state = 'sent' then r.provider_message_id else m.provider_message_id end
+    from jsonb_to_recordset(${sql.json(results)}) as r (app integer, id uuid, state text, message_id text,
+      provider_message_id text, error jsonb)
+    where m.app = r.app and m.id = r.id
+      and (m.state in ('sending', 'unknown')
+        or r.state = 'sent' and m.state = 'failed' and m.error->>'kind' = ${CONCLUDED})
+    returning m.id`;
+  return new Set(rows.map(({ id }) => id));
 }
 
-/** Gives up a message that was never handed over. */
-export async function abandon(sql: Query, app: number, id: string, reason: string): Promise<boolean> {
-  const rows = await sql`
-    update messages set state = 'failed', state_at = now(), error = ${sql.json({ kind: 'abandoned', reason })}
-    where app = ${app} and id = ${id} and state = 'reserved' returning id`;
-  return rows.length > 0;
+/** One message by itself; false where it had come to rest. */
+export async function settle(sql: Query, app: number, id: string, result: SendResult): Promise<boolean> {
+  return (await settleAll(sql, [{ app, id, result }])).size > 0;
 }
 
 /** By our wire id, the provider's id or a Message-ID in angle brackets; the newest when a Message-ID is not unique. */
@@ -124,7 +161,7 @@ export async function messageById(sql: Query, app: number | null, id: string): P
 }
 
 /**
- * Sends that did not come to rest, by ages in milliseconds: not handed over or not answered for `silent`, and `unknown`
+ * Sends that did not come to rest, by ages in milliseconds: not answered for `silent`, and `unknown`
  * ones not looked at for `lookAgain` that are younger than `lookFor`. Oldest first. The database's clock alone counts:
  * it wrote the times, and a node's own may be minutes ahead of it.
  */
@@ -136,7 +173,7 @@ export async function openSends(
   const ago = (ms: number) => sql`now() - ${ms}::float8 * interval '1 millisecond'`;
   const rows = await sql<MessageRow[]>`
     select ${columns(sql)} from messages
-    where (state in ('reserved', 'sending') and state_at < ${ago(ages.silent)})
+    where (state = 'sending' and state_at < ${ago(ages.silent)})
        or (state = 'unknown' and state_at < ${ago(ages.lookAgain)} and created_at > ${ago(ages.lookFor)})
     order by state_at limit ${limit}`;
   return rows.map(toMessage);
@@ -188,7 +225,7 @@ function toMessage(row: MessageRow): StoredMessage {
 }
 
 /** Classes 22 (data exception) and 54 (program limit exceeded), and a violated check. */
-function isUnstorable(error: unknown): boolean {
+export function isUnstorable(error: unknown): boolean {
   return (
     error instanceof Error &&
     'code' in error &&

@@ -6,7 +6,6 @@ import { ensurePartitions } from '../db/partitions.ts';
 import type { Sql } from '../db/pool.ts';
 import { uuidv7 } from '../ids.ts';
 import { hitBatches } from './hit-batch.ts';
-import { insertLinks } from './links.ts';
 import { linkUrls, recents } from './recents.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -56,12 +55,9 @@ test('the newest 50 up to a sequence, oldest first, without uncounted ones or th
 
 test('addresses come as written, by link index', async () => {
   const [message = ''] = await addMessages(sql, owner, 1, 2);
-  await sql.begin((tx) =>
-    insertLinks(tx, owner.app, message, [
-      { index: 1, url: 'mailto:help@shop.test' },
-      { index: 0, url: 'https://shop.test' },
-    ]),
-  );
+  await sql`
+    insert into links (app, message_id, link_index, url)
+    values (${owner.app}, ${message}, 1, 'mailto:help@shop.test'), (${owner.app}, ${message}, 0, 'https://shop.test')`;
   assert.deepEqual(await linkUrls(sql, owner.app, message), ['https://shop.test', 'mailto:help@shop.test']);
   assert.deepEqual(await linkUrls(sql, owner.app + 1, message), []);
 });

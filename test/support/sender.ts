@@ -1,5 +1,7 @@
 // Everything that sends, in this process: a database, an application with key and practice grant, and the API on a port.
 import { createServer } from 'node:http';
+import { connectRoutes } from '../../src/api/connect.ts';
+import { grantRoutes } from '../../src/api/grants.ts';
 import { messageRoutes } from '../../src/api/messages.ts';
 import { practiceRoutes } from '../../src/api/practice.ts';
 import { createApi } from '../../src/api/server.ts';
@@ -7,15 +9,16 @@ import { migrate } from '../../src/db/migrate.ts';
 import { createApplication, type Environment } from '../../src/grants/applications.ts';
 import { createPracticeGrant, type Grant } from '../../src/grants/grants.ts';
 import { createKey } from '../../src/grants/keys.ts';
-import { practiceStore } from '../../src/grants/practice-mail.ts';
+import { makeSenders } from '../../src/grants/senders.ts';
 import { createSignInToken } from '../../src/grants/sign-in.ts';
 import { makeVault } from '../../src/grants/vault.ts';
 import { parseKeyring } from '../../src/keyring.ts';
 import { makeLog } from '../../src/log.ts';
-import { makeProviders } from '../../src/providers/providers.ts';
+import { makeLedger } from '../../src/send/ledger.ts';
 import type { SendDeps } from '../../src/send/send.ts';
 import { tokenKeys } from '../../src/tracking/token.ts';
 import { type TestDatabase, testDatabase } from './postgres.ts';
+import { testProviders } from './providers.ts';
 
 export const TRACKING_URL = 'https://track.example.test';
 
@@ -44,22 +47,41 @@ export interface Called {
   at(path: string): unknown;
 }
 
-export async function startSender(change: (deps: SendDeps) => SendDeps = (deps) => deps): Promise<Sender> {
+export interface SenderOptions {
+  /** Certificate authorities of mail servers, PEM. */
+  readonly ca?: string;
+}
+
+export async function startSender(
+  change: (deps: SendDeps) => SendDeps = (deps) => deps,
+  options: SenderOptions = {},
+): Promise<Sender> {
   const database = await testDatabase(migrate);
   const { sql } = database;
   const ring = parseKeyring('a secret for tests only');
   const vault = makeVault(ring);
   const log = makeLog('silent');
-  const providers = makeProviders({ practice: practiceStore({ sql, vault }) });
+  const { providers, close } = testProviders({ sql, vault }, options.ca);
   const keys = tokenKeys(ring);
-  const deps = change({ sql, vault, log, providers, keys, trackingUrl: TRACKING_URL, loopback: false });
+  const deps = change({
+    sql,
+    vault,
+    log,
+    providers,
+    keys,
+    trackingUrl: TRACKING_URL,
+    loopback: false,
+    senders: makeSenders(sql),
+    ledger: makeLedger(sql),
+  });
 
   let http: ReturnType<typeof createApi> | null = null;
   const server = createServer((request, response) => http?.routing(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
-  http = createApi({ sql, log, ring, publicUrl: url, routes: [messageRoutes(deps), practiceRoutes(deps)] });
+  const routes = [messageRoutes(deps), practiceRoutes(deps), connectRoutes(deps), grantRoutes(deps)];
+  http = createApi({ sql, log, ring, publicUrl: url, routes });
   await http.ready();
 
   let count = 0;
@@ -83,6 +105,7 @@ export async function startSender(change: (deps: SendDeps) => SendDeps = (deps) 
     call: (method, path, body, withKey = key) => call(url, method, path, body, withKey),
     async close() {
       await http?.close();
+      await close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await database.drop();
