@@ -11,10 +11,12 @@ import { parseKeyring } from '../../src/keyring.ts';
 import { startApi, TEST_SECRET, type TestApi } from '../support/api.ts';
 import { nylas } from '../support/nylas.ts';
 import { type TestDatabase, testDatabase } from '../support/postgres.ts';
+import { type TestProviders, testProviders } from '../support/providers.ts';
 
 const vault = makeVault(parseKeyring(TEST_SECRET));
 let database: TestDatabase;
 let api: TestApi;
+let mail: TestProviders;
 let key: string;
 let application: Application;
 let sdk: ReturnType<typeof nylas>;
@@ -26,11 +28,14 @@ before(async () => {
   assert.ok(made);
   application = made;
   ({ key } = await createKey(sql, made.serial));
-  api = await startApi(sql, [applicationRoutes({ sql }), grantRoutes({ sql })]);
+  mail = testProviders({ sql, vault });
+  const { providers } = mail;
+  api = await startApi(sql, [applicationRoutes({ sql }), grantRoutes({ sql, vault, providers })]);
   sdk = nylas({ apiKey: key, apiUri: api.url });
 });
 after(async () => {
   await api.close();
+  await mail.close();
   await database.drop();
 });
 

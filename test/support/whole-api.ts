@@ -1,0 +1,73 @@
+// The whole API on a port, with a practice grant that sends, a receiver whose webhooks pass their challenge, and a mailbox.
+
+import { parseRanges } from '../../src/addresses.ts';
+import { applicationRoutes } from '../../src/api/applications.ts';
+import { connectRoutes } from '../../src/api/connect.ts';
+import { grantRoutes } from '../../src/api/grants.ts';
+import { messageRoutes } from '../../src/api/messages.ts';
+import { webhookRoutes } from '../../src/api/webhooks.ts';
+import type { Sql } from '../../src/db/pool.ts';
+import type { Environment } from '../../src/grants/applications.ts';
+import type { Grant } from '../../src/grants/grants.ts';
+import type { Vault } from '../../src/grants/vault.ts';
+import { makeSafeFetch } from '../../src/safe-fetch.ts';
+import { startApi } from './api.ts';
+import { type BareMail, startBareMail } from './bare-mail.ts';
+import { type Receiver, startReceiver } from './receiver.ts';
+import { startSender } from './sender.ts';
+import { OUTGOING } from './webhook-api.ts';
+
+export interface WholeApi {
+  readonly url: string;
+  readonly sql: Sql;
+  readonly vault: Vault;
+  readonly key: string;
+  readonly grant: Grant;
+  readonly receiver: Receiver;
+  readonly mail: BareMail;
+  /** The settings that connect the mailbox. */
+  readonly mailbox: Readonly<Record<string, string | number>>;
+  /** Another application with its practice grant and key. */
+  application(environment: Environment): Promise<{ readonly grant: Grant; readonly key: string }>;
+  close(): Promise<void>;
+}
+
+export async function startWholeApi(): Promise<WholeApi> {
+  const sender = await startSender();
+  const receiver = await startReceiver();
+  const mail = await startBareMail();
+  const { sql } = sender.database;
+  const safeFetch = makeSafeFetch({ allowLoopback: true, allowPrivateTargets: parseRanges('') });
+  const api = await startApi(sql, [
+    applicationRoutes({ sql }),
+    connectRoutes(sender.deps),
+    grantRoutes(sender.deps),
+    messageRoutes(sender.deps),
+    webhookRoutes({ sql, vault: sender.deps.vault, safeFetch, outgoing: OUTGOING }),
+  ]);
+  return {
+    url: api.url,
+    sql,
+    vault: sender.deps.vault,
+    key: sender.key,
+    grant: sender.grant,
+    receiver,
+    mail,
+    mailbox: {
+      imap_username: mail.user,
+      imap_password: mail.credentials.imap.password ?? '',
+      imap_host: mail.credentials.imap.host,
+      imap_port: mail.credentials.imap.port,
+      smtp_host: mail.credentials.smtp.host,
+      smtp_port: mail.credentials.smtp.port,
+    },
+    application: sender.application,
+    async close() {
+      await api.close();
+      await safeFetch.close();
+      await receiver.close();
+      await sender.close();
+      await mail.close();
+    },
+  };
+}
