@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { gather } from './gather.ts';
+
+/** Batches that wait to be let go one by one. */
+function gated(fails: (items: readonly number[]) => Error | null = () => null) {
+  const batches: (readonly number[])[] = [];
+  const gates: (() => void)[] = [];
+  const ask = gather<number, string>({
+    atOnce: 3,
+    isTheirs: (error) => error instanceof RangeError,
+    async run(items) {
+      batches.push(items);
+      await new Promise<void>((resolve) => gates.push(resolve));
+      const error = fails(items);
+      if (error !== null) throw error;
+      return items.map((item) => `done ${item}`);
+    },
+  });
+  const letGo = async (): Promise<void> => {
+    gates.shift()?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { ask, batches, letGo };
+}
+
+describe('gathering', () => {
+  it('does the first at once and what comes meanwhile together, in order and no more than fit', async () => {
+    const { ask, batches, letGo } = gated();
+    const results = [1, 2, 3, 4, 5].map(ask);
+    assert.deepEqual(batches, [[1]]);
+    await letGo();
+    assert.deepEqual(batches, [[1], [2, 3, 4]]);
+    await letGo();
+    await letGo();
+    assert.deepEqual(batches, [[1], [2, 3, 4], [5]]);
+    assert.deepEqual(await Promise.all(results), ['done 1', 'done 2', 'done 3', 'done 4', 'done 5']);
+  });
+
+  it('begins again after it came to rest', async () => {
+    const { ask, batches, letGo } = gated();
+    const first = ask(1);
+    await letGo();
+    await first;
+    const second = ask(2);
+    await letGo();
+    assert.equal(await second, 'done 2');
+    assert.deepEqual(batches, [[1], [2]]);
+  });
+
+  it('lets the item that a batch cannot take fail alone', async () => {
+    const { ask, batches, letGo } = gated((items) => (items.includes(3) ? new RangeError('three') : null));
+    const results = Promise.allSettled([1, 2, 3, 4].map(ask));
+    for (let i = 0; i < 5; i++) await letGo();
+    const kinds = (await results).map((result) =>
+      result.status === 'fulfilled' ? result.value : result.reason.message,
+    );
+    assert.deepEqual(kinds, ['done 1', 'done 2', 'three', 'done 4']);
+    assert.deepEqual(batches, [[1], [2, 3, 4], [2], [3], [4]]);
+  });
+
+  it('fails a whole batch for what is not about its items, and goes on with the next', async () => {
+    let down = true;
+    const { ask, batches, letGo } = gated(() => (down ? new Error('gone') : null));
+    const results = Promise.allSettled([1, 2, 3].map(ask));
+    await letGo();
+    await letGo();
+    const all = await results;
+    assert.deepEqual(
+      all.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
+    down = false;
+    const next = ask(4);
+    await letGo();
+    assert.equal(await next, 'done 4');
+    assert.deepEqual(batches, [[1], [2, 3], [4]]);
+  });
+
+  it('rejects an item for which the batch gave no result', async () => {
+    const ask = gather<number, string>({ atOnce: 9, isTheirs: () => false, run: async () => [] });
+    await assert.rejects(ask(1), /gave no result/);
+  });
+});
