@@ -5,7 +5,7 @@ import { caller, type Routes } from './http.ts';
 import { MessageBody, outgoingOf, withoutNulls } from './message-body.ts';
 import { type HeaderFields, sentToWire } from './message-wire.ts';
 import { readQuery } from './query.ts';
-import { answer } from './respond.ts';
+import { answer, SEND_BODY_LIMIT } from './respond.ts';
 
 interface SendRequest {
   Params: { identifier: string };
@@ -14,6 +14,7 @@ interface SendRequest {
 
 /** What validates and prepares the body of a route that sends. */
 export const sendRoute = {
+  bodyLimit: SEND_BODY_LIMIT,
   schema: { body: MessageBody },
   config: { nulAllowedIn: ['tracking_options', 'metadata', 'reply_to_message_id'] }, // D6 and D27 answer there
   preValidation: async (request: FastifyRequest): Promise<void> => {

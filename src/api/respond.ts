@@ -5,6 +5,8 @@ import { ApiError } from '../errors.ts';
 /** Exactly so: the Ruby SDK parses a body only under this very value (contract 7.5). */
 export const JSON_TYPE = 'application/json';
 export const BODY_LIMIT = 3 * 1024 * 1024;
+/** The SDKs send up to 3 MB of attachments as JSON, which base64 makes 4 MB, and the body besides. */
+export const SEND_BODY_LIMIT = 6 * 1024 * 1024;
 
 const RETRY_AFTER_SECONDS = 5;
 
@@ -76,7 +78,7 @@ const FRAMEWORK: Readonly<Record<string, Told>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: {
     status: 413,
     type: 'api.invalid_request_error',
-    message: 'The request body is too large: JSON bodies may have 3 MB.',
+    message: 'The request body is too large: JSON bodies may have 3 MB, those of a send 6 MB.',
   },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     status: 415,

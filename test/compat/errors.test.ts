@@ -247,7 +247,7 @@ const CASES: readonly Case[] = [
     work: () => subscribe({ description: 'x'.repeat(4_000_000) }),
     status: 413,
     type: REQUEST,
-    message: 'The request body is too large: JSON bodies may have 3 MB.',
+    message: 'The request body is too large: JSON bodies may have 3 MB, those of a send 6 MB.',
   },
   {
     name: 'a mail so large that the SDK makes a form of it',

@@ -228,6 +228,14 @@ describe('attachments', () => {
     }
   });
 
+  it('may be as large as the SDK sends as JSON: just below 3 MiB, a third more in base64', async () => {
+    const bytes = Buffer.alloc(3 * 1024 * 1024 - 1000, 'abc');
+    const { mail } = await send({
+      attachments: [{ filename: 'a.bin', contentType: 'application/zip', content: bytes, size: bytes.length }],
+    });
+    assert.ok(contentOf(mail, 0).equals(bytes));
+  });
+
   it('are inline by content_id, is_inline or disposition, and named where they have no name', async () => {
     const content = Buffer.from('x').toString('base64');
     const contentType = 'image/png';

@@ -114,13 +114,15 @@ describe('a server of bad manners', () => {
     assert.equal((await sendTo({ inData: reset }, soon(), LARGE)).kind, 'unknown');
   });
 
-  it('that refuses in the middle of the mail: not sent', async () => {
-    const script = { inData: say('552 5.3.4 Message too big') };
-    assert.deepEqual(await sendTo(script, soon(), LARGE), {
-      kind: 'rejected',
-      reason: '552 5.3.4 Message too big',
-      refused: [],
-    });
+  it('that refuses in the middle of the mail: not sent, and nothing more is said on that connection', async () => {
+    const early = await peer({ inData: say('552 5.3.4 Message too big') });
+    const send = (raw: Buffer): Promise<SmtpOutcome> =>
+      smtp.send(serverAt(early.port), AUTH, { ...mailTo('kim@example.com'), raw }, soon());
+    const refused = { kind: 'rejected', reason: '552 5.3.4 Message too big', refused: [] };
+    assert.deepEqual(await send(LARGE), refused);
+    assert.deepEqual(await send(LARGE), refused);
+    assert.equal(early.connections, 2);
+    assert.deepEqual(early.mails, []);
   });
 
   it('that accepts in the middle of the mail: unknown', async () => {
@@ -164,6 +166,20 @@ describe('a server of bad manners', () => {
       assert.deepEqual(failing.heard.slice(0, 2), ['EHLO example.com', 'STARTTLS']);
       assert.equal(failing.heard.length, 2);
     }
+  });
+
+  it('that offers no STARTTLS gets no credentials beyond this machine and opened networks', async () => {
+    // The second address is never dialled; it is there to be public.
+    const names = { lookUp: async () => ['127.0.0.1', '8.8.8.8'] };
+    const strict = makeSmtp({ network: loopbackNetwork({ names }) });
+    const open = await peer({ STARTTLS: say('502 5.5.2 what?') });
+    const problem = await strict.check(serverAt(open.port), AUTH, soon());
+    assert.equal(problem?.kind, 'unreachable');
+    assert.match(problem.reason, /offers no STARTTLS that works, and credentials do not go without TLS$/);
+    const old = await peer({ EHLO: say('502 5.5.2 what?') });
+    assert.equal((await strict.check(serverAt(old.port), AUTH, soon()))?.kind, 'unreachable');
+    for (const { heard } of [open, old]) assert.ok(!heard.some((line) => line.startsWith('AUTH')));
+    assert.equal(await smtp.check(serverAt(open.port), AUTH, soon()), null);
   });
 
   it('cannot slip replies in before TLS begins', async () => {

@@ -23,7 +23,7 @@ export interface Session {
   /** How many mails it was used for. */
   readonly used: number;
   alive(): boolean;
-  /** Once; `tell` may be replaced, null for none. */
+  /** `tell` is called once at most; a later one takes its place, null for none. */
   whenLost(tell: (() => void) | null): void;
   hand(route: Route, raw: Buffer, signal: AbortSignal): Promise<Handed>;
   /** Does not keep the process alive until the next mail. */
@@ -92,7 +92,7 @@ interface Line {
   readonly socket: Socket;
   /** Settles with what `done` is told, or rejects: as `done` is told, when the connection ends, when `signal` aborts. */
   during<T>(
-    signal: AbortSignal | null,
+    signal: AbortSignal,
     start: (done: (error: Error | null, result?: T) => void) => void,
   ): Promise<T | undefined>;
   heard(): boolean;
@@ -125,17 +125,17 @@ function makeLine(connection: SMTPConnection, socket: Socket): Line {
     during: (signal, start) =>
       new Promise((resolve, reject) => {
         if (loss !== null) return reject(loss);
-        const onAbort = (): void => lose(new Error(String(signal?.reason)));
+        const onAbort = (): void => lose(new Error(String(signal.reason)));
         const settle = (): void => {
           waiting = null;
-          signal?.removeEventListener('abort', onAbort);
+          signal.removeEventListener('abort', onAbort);
         };
         waiting = (error) => {
           settle();
           reject(error);
         };
-        signal?.addEventListener('abort', onAbort);
-        if (signal?.aborted === true) return onAbort();
+        signal.addEventListener('abort', onAbort);
+        if (signal.aborted) return onAbort();
         start((error, result) => {
           settle();
           if (error === null) resolve(result);

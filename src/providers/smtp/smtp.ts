@@ -38,6 +38,7 @@ export interface SmtpLimits {
 
 const LIMITS: SmtpLimits = { connections: 3, idleMs: 30_000, kept: 300, mailsPerConnection: 100, checkMs: 20_000 };
 const TOO_LATE = 'the time for this call was over';
+const NOBODY = 'nobody is left whom it could be sent to';
 const CLOSING = 'the service is shutting down';
 
 interface Connection extends Session, Kept {}
@@ -82,8 +83,7 @@ export function makeSmtp({ network, limits }: SmtpDeps): Smtp {
         }
         const route = routeOf(mail.envelope, connection.smtpUtf8);
         if (typeof route === 'string') return { kind: 'failed', reason: route };
-        if (route.to.length === 0)
-          return { kind: 'rejected', reason: 'nobody it could be sent to', refused: route.refused };
+        if (route.to.length === 0) return { kind: 'rejected', reason: NOBODY, refused: route.refused };
         const handed = await connection.hand(route, mail.raw, signal);
         if (!(reused && wasStale(handed)) || signal.aborted) return handedOutcome(handed, mail, route);
         connection = null;
@@ -116,10 +116,8 @@ export function makeSmtp({ network, limits }: SmtpDeps): Smtp {
         const secret = digestOf(auth);
         const mailbox = JSON.stringify([server.host.toLowerCase(), server.port, server.security, server.user]);
         const place = await places.take(mailbox, secret, own);
-        if (place === null)
-          return closed
-            ? { kind: 'unreachable', reason: CLOSING }
-            : { kind: 'throttled', reason: busy(waiting.connections) };
+        if (place === null && closed) return { kind: 'unreachable', reason: CLOSING };
+        if (place === null) return { kind: 'throttled', reason: busy(waiting.connections) };
         const opening = { network, server, auth, sender: mail.envelope.from };
         return sendAt(place, () => openSession(opening, own), secret, mail, own);
       }),
