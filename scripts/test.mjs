@@ -23,11 +23,11 @@ stream.on('test:fail', (event) => {
   process.exitCode = 1;
 });
 stream.on('test:pass', (event) => {
-  if (event.details.type === 'suite') return;
+  // A suite that is skipped as a whole says so once, for all that it holds.
   if (event.skip !== undefined || event.todo !== undefined) {
     count.skipped++;
     skipped.push(`${event.name}: ${event.skip || event.todo}`);
-  } else if (event.name !== event.file) count.passed++;
+  } else if (event.details.type !== 'suite' && event.name !== event.file) count.passed++;
 });
 stream.on('end', () => {
   for (const line of skipped) console.log(`SKIPPED ${line}`);
