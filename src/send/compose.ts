@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Writable } from 'node:stream';
 import { domainToASCII } from 'node:url';
 import MailComposer from 'nodemailer/lib/mail-composer';
 
@@ -71,13 +72,36 @@ export async function compose(mail: MailParts): Promise<Buffer> {
     ...(parent !== undefined && { inReplyTo: parent, references: [...mail.ancestors] }),
     encoding: 'quoted-printable',
     baseBoundary: createHash('sha256').update(mail.messageId).digest('hex').slice(0, 24),
-    newline: 'win',
     disableFileAccess: true,
     disableUrlAccess: true,
   });
   const root = composer.compile();
   root.keepBcc = mail.bcc !== undefined;
-  return await root.build();
+  return await written(root);
+}
+
+/** As its `build` with CRLF line ends, which sends every byte through three more streams: 0.1 ms of CPU a mail. */
+function written(root: ReturnType<MailComposer['compile']>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  return new Promise((resolve, reject) => {
+    root.stream(sink, {}, (error) => {
+      if (error) reject(error);
+      else resolve(withLineEnds(Buffer.concat(chunks)));
+    });
+  });
+}
+
+/** Every line ends with CRLF, the last one too (RFC 5322 section 2.1). */
+function withLineEnds(mail: Buffer): Buffer {
+  const text = mail.toString('latin1');
+  const ended = text.endsWith('\n') ? text : `${text}\n`;
+  return Buffer.from(ended.replace(/(?<!\r)\n/g, '\r\n'), 'latin1');
 }
 
 /** `<id@domain-of-sender>` */
