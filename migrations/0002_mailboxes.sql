@@ -8,6 +8,13 @@ alter table outbox add column detail jsonb;       -- what is told of the subject
 
 alter table notifications add column detail jsonb;
 
+-- tracking ------------------------------------------------------------------------------------------------------
+
+-- Messages are now written down when they are composed, as `sending`. What a process left before that never went out.
+update messages set state = 'failed', state_at = now(),
+  error = '{"kind": "abandoned", "reason": "the process ended before handing the mail over"}'
+where state = 'reserved';
+
 -- send ----------------------------------------------------------------------------------------------------------
 
 -- Mail that went out through a server which keeps no copy itself. Gone once the copy lies in Sent or is given up.
