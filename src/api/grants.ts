@@ -1,15 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ApiError, invalid } from '../errors.ts';
 import { type ConnectDeps, reconnectImap } from '../grants/connect.ts';
-import {
-  deleteGrant,
-  type GrantList,
-  type GrantProvider,
-  listGrants,
-  resolveGrant,
-  toWire,
-  updateGrant,
-} from '../grants/grants.ts';
+import { type GrantList, listGrants } from '../grants/grant-list.ts';
+import { deleteGrant, type GrantProvider, resolveGrant, toWire, updateGrant } from '../grants/grants.ts';
 import { connectedAnswer } from './connect.ts';
 import { caller, type Routes } from './http.ts';
 import { type QueryReader, readQuery } from './query.ts';
@@ -64,7 +57,8 @@ export function grantRoutes(deps: GrantRoutesDeps): Routes {
           onFacts?.();
           return connectedAnswer(request, renewed);
         }
-        const changed = await updateGrant(sql, grant.app, grant.id, scope === undefined ? {} : { scope });
+        if (scope === undefined) return answer(request, toWire(grant));
+        const changed = await updateGrant(sql, grant.app, grant.id, { scope });
         if (changed === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
         onFacts?.();
         return answer(request, toWire(changed));

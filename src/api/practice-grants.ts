@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ApiError, invalid } from '../errors.ts';
 import { findApplication, listApplications } from '../grants/applications.ts';
-import { expireGrant, findGrant, type Grant, listGrants, toWire } from '../grants/grants.ts';
+import { listGrants } from '../grants/grant-list.ts';
+import { expireGrant, findGrant, type Grant, toWire } from '../grants/grants.ts';
 import { openPracticeGrant } from '../grants/practice-mail.ts';
 import type { Sender } from '../grants/senders.ts';
 import type { SendDeps } from '../send/send.ts';

@@ -42,7 +42,11 @@ export interface Refusal {
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof ApiError) {
     const { status, type, message, providerError } = error;
-    const headers: Record<string, string> = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
+    const retryAfter = providerError?.retry_after;
+    const headers: Record<string, string> = {
+      ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+      ...(typeof retryAfter === 'number' && { 'retry-after': String(retryAfter) }),
+    };
     return { status, headers, type, message, ...(providerError === undefined ? {} : { providerError }) };
   }
   // A body cut off by the caller also ends in ECONNRESET; Fastify marks it as the caller's doing.

@@ -155,7 +155,8 @@ const HAS_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 function refuse(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const refusal = refusalOf(error);
-  if (refusal.status >= 500) {
+  // What a mail provider did is told where it happened.
+  if (refusal.status >= 500 && refusal.type !== 'api.provider_error') {
     const level = refusal.status === 503 ? 'warn' : 'error';
     log[level](
       { request_id: request.id, route: request.routeOptions.url ?? null, ...causeOf(error) },

@@ -1,5 +1,6 @@
 import { listApplications } from '../grants/applications.ts';
-import { deleteGrant, findGrant, listGrants, toWire } from '../grants/grants.ts';
+import { listGrants } from '../grants/grant-list.ts';
+import { deleteGrant, findGrant, toWire } from '../grants/grants.ts';
 import { theApplication } from './app.ts';
 import { type Command, count, Refused } from './command.ts';
 import { table } from './table.ts';

@@ -64,12 +64,12 @@ describe('gathering', () => {
     const { ask, batches, letGo } = gated((items) => (items.includes(3) ? new RangeError('three') : null));
     const results = Promise.allSettled([2, 3, 4].map(ask));
     await turn();
-    for (let i = 0; i < 4; i++) await letGo();
+    for (let i = 0; i < 5; i++) await letGo();
     const kinds = (await results).map((result) =>
       result.status === 'fulfilled' ? result.value : result.reason.message,
     );
     assert.deepEqual(kinds, ['done 2', 'three', 'done 4']);
-    assert.deepEqual(batches, [[2, 3, 4], [2], [3], [4]]);
+    assert.deepEqual(batches, [[2, 3, 4], [2, 3], [2], [3], [4]]);
   });
 
   it('fails a whole batch for what is not about its items, and goes on with the next', async () => {
@@ -89,6 +89,21 @@ describe('gathering', () => {
     await letGo();
     assert.equal(await next, 'done 4');
     assert.deepEqual(batches, [[1, 2], [4]]);
+  });
+
+  it('closes a batch that is heavy enough', async () => {
+    const batches: (readonly number[])[] = [];
+    const ask = gather<number, number>({
+      atOnce: 9,
+      weight: { of: (item) => item, most: 10 },
+      isTheirs: () => false,
+      run: async (items) => {
+        batches.push(items);
+        return items;
+      },
+    });
+    assert.deepEqual(await Promise.all([4, 4, 4, 30, 1].map(ask)), [4, 4, 4, 30, 1]);
+    assert.deepEqual(batches, [[4, 4, 4], [30], [1]]);
   });
 
   it('rejects an item for which the batch gave no result', async () => {

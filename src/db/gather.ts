@@ -1,9 +1,11 @@
 export interface GatherOptions<T, R> {
   /** Items in one batch. */
   readonly atOnce: number;
+  /** What one item weighs; a batch is closed by the item that brings it to `most`. */
+  readonly weight?: { readonly of: (item: T) => number; readonly most: number };
   /** Does a batch; one result per item, in their order. */
   run(items: readonly T[]): Promise<readonly R[]>;
-  /** Whether a batch failed because of what is in it, so that each of its items is tried alone. */
+  /** Whether a batch failed because of what is in it, so that its halves are tried by themselves. */
   isTheirs(error: unknown): boolean;
 }
 
@@ -11,7 +13,7 @@ export interface GatherOptions<T, R> {
  * Does together what is asked for in one turn of the event loop or while an earlier batch is under way. A commit costs the
  * same for one row and for thirty. An item that its batch cannot take fails alone.
  */
-export function gather<T, R>({ atOnce, run, isTheirs }: GatherOptions<T, R>): (item: T) => Promise<R> {
+export function gather<T, R>({ atOnce, weight, run, isTheirs }: GatherOptions<T, R>): (item: T) => Promise<R> {
   let waiting: Waiting<T, R>[] = [];
   let running = false;
 
@@ -19,11 +21,22 @@ export function gather<T, R>({ atOnce, run, isTheirs }: GatherOptions<T, R>): (i
     running = true;
     while (waiting.length > 0) {
       await turn();
-      const batch = waiting.slice(0, atOnce);
-      waiting = waiting.slice(atOnce);
+      const size = sizeOf(waiting);
+      const batch = waiting.slice(0, size);
+      waiting = waiting.slice(size);
       await settle(batch);
     }
     running = false;
+  };
+  const sizeOf = (items: readonly Waiting<T, R>[]): number => {
+    const most = Math.min(atOnce, items.length);
+    if (weight === undefined) return most;
+    let sum = 0;
+    const heavy = items.findIndex(({ item }) => {
+      sum += weight.of(item);
+      return sum >= weight.most;
+    });
+    return heavy < 0 ? most : Math.min(most, heavy + 1);
   };
   const settle = async (batch: readonly Waiting<T, R>[]): Promise<void> => {
     try {
@@ -34,8 +47,13 @@ export function gather<T, R>({ atOnce, run, isTheirs }: GatherOptions<T, R>): (i
         else resolve(result);
       }
     } catch (error) {
-      if (batch.length > 1 && isTheirs(error)) for (const one of batch) await settle([one]);
-      else for (const { reject } of batch) reject(error);
+      if (batch.length > 1 && isTheirs(error)) {
+        const middle = Math.ceil(batch.length / 2);
+        await settle(batch.slice(0, middle));
+        await settle(batch.slice(middle));
+      } else {
+        for (const { reject } of batch) reject(error);
+      }
     }
   };
   return (item) =>

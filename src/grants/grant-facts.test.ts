@@ -63,9 +63,9 @@ describe('what is told of a grant', () => {
         { trigger: 'grant.created', detail: { ...known, scope: ['mail.send'] } },
         { trigger: 'grant.updated', detail: changed },
         { trigger: 'grant.expired', detail: changed },
-        { trigger: 'grant.updated', detail: { ...known, scope: [], reauthenticated: true } },
-        { trigger: 'grant.expired', detail: { ...known, scope: [] } },
-        { trigger: 'grant.deleted', detail: { ...known, scope: [] } },
+        { trigger: 'grant.updated', detail: { ...changed, reauthenticated: true } },
+        { trigger: 'grant.expired', detail: changed },
+        { trigger: 'grant.deleted', detail: changed },
       ],
     );
     for (const { subject, detail, at } of facts) {

@@ -9,13 +9,12 @@ import { parseKeyring } from '../keyring.ts';
 import type { Credentials } from '../providers/provider.ts';
 import { createApplication, updateApplication } from './applications.ts';
 import { openCredentials, replaceCredentials } from './credentials.ts';
+import { type GrantList, listGrants } from './grant-list.ts';
 import {
   createPracticeGrant,
   deleteGrant,
   expireGrant,
   type Grant,
-  type GrantList,
-  listGrants,
   requireValid,
   resolveGrant,
   saveGrant,

@@ -121,34 +121,6 @@ export function requireValid(grant: Grant): void {
   }
 }
 
-export interface GrantList {
-  readonly limit: number;
-  readonly offset: number;
-  readonly sortBy: 'created_at' | 'updated_at';
-  readonly orderBy: 'asc' | 'desc';
-  readonly email?: string | undefined;
-  readonly state?: 'valid' | 'expired' | undefined;
-  readonly providers?: readonly GrantProvider[] | undefined;
-  /** Made at or after, and before; Unix seconds. */
-  readonly since?: number | undefined;
-  readonly before?: number | undefined;
-}
-
-/** Deleted grants are not listed. */
-export async function listGrants(sql: Query, app: number, list: GrantList): Promise<readonly Grant[]> {
-  const column = sql(list.sortBy);
-  const order = list.orderBy === 'asc' ? sql`asc` : sql`desc`;
-  const rows = await sql<GrantRow[]>`
-    select * from grants where app = ${app} and state <> 'deleted'
-      ${list.email === undefined ? sql`` : sql`and lower(email) = lower(${list.email})`}
-      ${list.state === undefined ? sql`` : sql`and state = ${list.state}`}
-      ${list.providers === undefined ? sql`` : sql`and provider = any(${[...list.providers]})`}
-      ${list.since === undefined ? sql`` : sql`and created_at >= to_timestamp(${list.since})`}
-      ${list.before === undefined ? sql`` : sql`and created_at < to_timestamp(${list.before})`}
-    order by ${column} ${order}, serial ${order} limit ${list.limit} offset ${list.offset}`;
-  return rows.map(toGrant);
-}
-
 /** Tells of it in the same transaction. Null where the grant has gone meanwhile. */
 export async function updateGrant(
   sql: Sql,
@@ -230,6 +202,25 @@ export function toWire(grant: Grant): WireGrant {
   };
 }
 
+/**
+ * Authenticates this very grant again, its settings replaced; null where it was deleted meanwhile: unlike its address, it
+ * does not come back.
+ */
+export async function renewGrant(
+  deps: { readonly sql: Sql; readonly vault: Pick<Vault, 'seal'> },
+  { app, id }: Pick<Grant, 'app' | 'id'>,
+  renewed: Required<Pick<NewGrant, 'settings' | 'credentials' | 'scope'>>,
+): Promise<Grant | null> {
+  const sealed = sealCredentials(deps.vault, id, renewed.credentials);
+  return await transaction(deps.sql, async (tx) => {
+    const [row] = await tx<GrantRow[]>`
+      update grants set settings = ${tx.json({ ...renewed.settings })}, scope = ${[...renewed.scope]}::text[],
+        credentials = ${sealed}, state = 'valid', updated_at = now()
+      where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
+    return row ? await tell(tx, 'reauthenticated', toGrant(row)) : null;
+  });
+}
+
 async function writeGrant(
   tx: Tx,
   vault: Pick<Vault, 'seal'>,
@@ -241,7 +232,8 @@ async function writeGrant(
     values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
       ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]})
     on conflict (app, lower(email)) where state <> 'deleted' do update set
-      provider = excluded.provider, settings = excluded.settings, scope = excluded.scope, state = 'valid',
+      provider = excluded.provider, settings = excluded.settings, state = 'valid',
+      scope = ${grant.scope === undefined ? tx`grants.scope` : tx`excluded.scope`},
       name = coalesce(nullif(excluded.name, ''), grants.name), updated_at = now()
     returning *, xmax = 0 as created`;
   if (!row) throw new Error('a saved grant gave no row');

@@ -1,5 +1,6 @@
 // What lies behind the doors: the database, the API and the workers.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import { applicationRoutes } from '../api/applications.ts';
 import { connectRoutes } from '../api/connect.ts';
 import { grantRoutes } from '../api/grants.ts';
@@ -30,6 +31,10 @@ import { openDatabase } from './database.ts';
 import type { Doors } from './doors.ts';
 import { showCopies, showHits, showNotify, showRecorder } from './figures.ts';
 import type { Releasers } from './releasers.ts';
+
+/** How long sends may go on when the service stops, and then what is said of them be written down. */
+const SENDS_MS = 2_000;
+const RECORDS_MS = 1_000;
 
 /** Brings up the roles asked for and returns what is to be said when they are. */
 export async function startInside(deps: {
@@ -75,8 +80,16 @@ export async function startInside(deps: {
     network: { ...policy, names, ca: config.mailCa },
     safeFetch,
   });
-  releasers.add('tools', 'mailboxes', closeProviders);
   const onFacts = (): void => wake('outbox');
+  const ledger = makeLedger({ sql: database.pool('ledger', 3), log });
+  const running = new Set<Promise<unknown>>();
+  // While the doors are still open: a send that is cut off here says what became of it.
+  releasers.add('work', 'sends', async () => {
+    await Promise.race([Promise.allSettled([...running]), delay(SENDS_MS, null, { ref: false })]);
+    await closeProviders();
+    await Promise.race([Promise.allSettled([...running]), delay(RECORDS_MS, null, { ref: false })]);
+    ledger.close();
+  });
   const sendDeps = {
     sql: api,
     vault,
@@ -87,7 +100,8 @@ export async function startInside(deps: {
     loopback: config.loopback,
     onFacts,
     senders: makeSenders(api),
-    ledger: makeLedger(database.pool('ledger', 3)),
+    ledger,
+    running,
   };
   if (config.roles.has('work')) {
     const notify = startNotify({

@@ -10,7 +10,7 @@ const WITHIN_MS: Readonly<Record<Phase, number>> = { work: 3500, doors: 2500, le
 
 type Release = () => Promise<unknown> | unknown;
 
-/** What has been started, to be stopped by phase, within a phase in reverse. One that fails does not keep the others from it. */
+/** What has been started, to be stopped by phase, within a phase in reverse, workers all at once. One that fails does not keep the others from it. */
 export class Releasers {
   readonly #log: Log;
   readonly #stack: { readonly phase: Phase; readonly name: string; readonly release: Release }[] = [];
@@ -36,14 +36,27 @@ export class Releasers {
   async #releaseAll(): Promise<void> {
     for (const phase of PHASES) {
       let current = '';
+      const parts = this.#stack.filter((each) => each.phase === phase);
       const inTurn = async (): Promise<'all'> => {
-        for (const part of this.#stack.filter((each) => each.phase === phase)) {
+        for (const part of parts) {
           current = part.name;
           await this.#releaseOne(part.name, part.release);
         }
         return 'all';
       };
-      const done = await Promise.race([inTurn(), delay(WITHIN_MS[phase], 'late', { ref: false })]);
+      // Workers know nothing of each other.
+      const together = async (): Promise<'all'> => {
+        const names = new Set(parts.map(({ name }) => name));
+        const release = async ({ name, release: stop }: (typeof parts)[number]): Promise<void> => {
+          await this.#releaseOne(name, stop);
+          names.delete(name);
+          current = [...names].join(', ');
+        };
+        await Promise.all(parts.map(release));
+        return 'all';
+      };
+      const released = phase === 'work' ? together() : inTurn();
+      const done = await Promise.race([released, delay(WITHIN_MS[phase], 'late', { ref: false })]);
       if (done === 'late') this.#log.warn({ phase, part: current }, 'part.stopped_late');
     }
   }

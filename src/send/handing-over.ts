@@ -11,9 +11,13 @@ export interface HandingDeps extends GrantMailboxDeps {
   readonly ledger: Ledger;
   /** Milliseconds; the SDKs give up after 90 s. */
   readonly deadlineMs?: number;
+  /** Sends that go on, until they are recorded. */
+  readonly running?: Set<Promise<unknown>>;
 }
 
 export const DEADLINE_MS = 75_000;
+/** For a provider to say, once its time is over, whether it had been given anything. */
+const LAST_WORDS_MS = 2_000;
 
 /** A mail to be given to the provider. */
 export interface Handover {
@@ -26,7 +30,8 @@ export interface Handover {
 
 /**
  * Gives a mail in state `sending` to the provider, records how that ended and returns it. Never throws for what the
- * provider does: a provider that throws or outstays the deadline leaves `unknown`. Its late answer is still recorded.
+ * provider does: a provider that throws, or that says nothing even when its time is over, leaves `unknown`. Its late answer
+ * is still recorded.
  */
 export async function giveToProvider(
   deps: HandingDeps,
@@ -34,17 +39,27 @@ export async function giveToProvider(
   mailbox: GrantMailbox,
   handover: Handover,
 ): Promise<SendOutcome> {
+  const given = give(deps, grant, mailbox, handover);
+  deps.running?.add(given);
+  try {
+    return await given;
+  } finally {
+    deps.running?.delete(given);
+  }
+}
+
+async function give(deps: HandingDeps, grant: Grant, mailbox: GrantMailbox, handover: Handover): Promise<SendOutcome> {
   const { message, mail } = handover;
   // Not AbortSignal.timeout: its timer would outlive the call, thousands of them under load.
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), deps.deadlineMs ?? DEADLINE_MS);
-  const { signal } = deadline;
+  const deadlineMs = deps.deadlineMs ?? DEADLINE_MS;
+  const timer = setTimeout(() => deadline.abort(), deadlineMs);
   const record = (outcome: SendOutcome): Promise<void> => recordOutcome(deps, grant, mailbox, handover, outcome);
-  const answer = mailbox.send(mail, signal).catch((error: unknown): SendOutcome => {
+  const answer = mailbox.send(mail, deadline.signal).catch((error: unknown): SendOutcome => {
     deps.log.error({ app: grant.app, message, err: error }, 'send.threw');
     return { kind: 'unknown', reason: 'the provider could not be asked to the end' };
   });
-  const outcome = await Promise.race([answer, over(signal)]);
+  const outcome = await within(deadlineMs + LAST_WORDS_MS, answer);
   clearTimeout(timer);
   if (outcome !== 'over') {
     await record(outcome);
@@ -58,11 +73,16 @@ export async function giveToProvider(
   return unknown;
 }
 
-function over(signal: AbortSignal): Promise<'over'> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve('over'), { once: true });
-    if (signal.aborted) resolve('over');
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | 'over'> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<'over'>((resolve) => {
+    timer = setTimeout(() => resolve('over'), ms);
   });
+  try {
+    return await Promise.race([promise, over]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A database that stays away does not change the answer: the row says `sending`, and recovery will look the mail up. */
@@ -77,7 +97,7 @@ async function recordOutcome(
   const { message } = handover;
   try {
     const copy = outcome.kind === 'sent' && mailbox.wantsCopy() ? await copyOf(deps, grant, handover, outcome) : null;
-    await deps.ledger.settle({ app, id: message, result: resultOf(outcome) }, copy);
+    await deps.ledger.settle({ settlement: { app, id: message, result: resultOf(outcome) }, copy });
     await mailbox.keepRenewed(outcome);
     if (outcome.kind === 'unauthorised' && (await mailbox.expire(outcome))) {
       deps.log.warn({ app, grant: grantId, reason: outcome.reason }, 'grant.expired');

@@ -39,14 +39,19 @@ export function unsupportedProviderRefusal(provider: string): ApiError {
 type Failure = Exclude<SendOutcome, { readonly kind: 'sent' }>;
 
 /** What the caller is told of a mail that the provider did not take, or may not have taken (contract 7.2). */
-export function failureRefusal(outcome: Failure): ApiError {
+export function failureRefusal(outcome: Failure, messageId?: string): ApiError {
   const { status, type, message } = FAILURES[outcome.kind];
-  return new ApiError(status, type, message, {
+  const refusedMail = outcome.kind === 'rejected' && outcome.refused.length === 0;
+  return new ApiError(status, type, refusedMail ? REFUSED_MAIL : message, {
     reason: outcome.reason,
+    // Its opens and clicks will be told under this id, should it have gone out.
+    ...(outcome.kind === 'unknown' && messageId !== undefined && { message_id: messageId }),
     ...('refused' in outcome && outcome.refused.length > 0 && { refused: outcome.refused }),
     ...('retryAfterSeconds' in outcome && { retry_after: outcome.retryAfterSeconds }),
   });
 }
+
+const REFUSED_MAIL = 'The mail provider refused the message.';
 
 const FAILURES = {
   rejected: { status: 402, type: 'api.provider_error', message: 'Sending to at least one recipient failed.' },

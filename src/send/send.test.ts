@@ -305,6 +305,39 @@ describe('what the provider says', () => {
     });
   }
 
+  it('that the mail itself was refused is not told as a refused recipient', async () => {
+    script = async () => ({ kind: 'rejected', reason: '554 5.7.1 spam', refused: [] });
+    const answer = await send({});
+    script = null;
+    assert.deepEqual([answer.status, answer.at('error.message')], [402, 'The mail provider refused the message.']);
+  });
+
+  it('says when to try again, in a header too', async () => {
+    script = async () => ({ kind: 'throttled', reason: 'slow down', retryAfterSeconds: 30 });
+    const answer = await send({});
+    script = null;
+    assert.equal(answer.headers.get('retry-after'), '30');
+  });
+
+  it('names the message that may have been sent, under whose id its opens would be told', async () => {
+    script = async () => ({ kind: 'unknown', reason: 'cut off' });
+    const answer = await send({});
+    script = null;
+    const [row] = await sender.database.sql<{ id: string }[]>`select id from messages order by id desc limit 1`;
+    assert.equal(fromWireId('msg', String(answer.at('error.provider_error.message_id'))), row?.id);
+  });
+
+  it('at the end of its time is believed: what was never given is not called unknown', async () => {
+    script = (_mail, signal) =>
+      new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve({ kind: 'throttled', reason: 'all connections were busy' }));
+      });
+    const answer = await send({});
+    script = null;
+    assert.deepEqual([answer.status, answer.at('error.type')], [429, 'api.rate_limit_error']);
+    assert.equal((await newest())?.state, 'failed');
+  });
+
   it('unauthorised expires the grant', async () => {
     const { grant, key } = await sender.application('production');
     script = async () => ({ kind: 'unauthorised', reason: 'password changed' });

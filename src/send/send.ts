@@ -2,6 +2,7 @@ import { unsealCredentials } from '../grants/credentials.ts';
 import { type Grant, requireValid } from '../grants/grants.ts';
 import type { ResolveSender, Sender } from '../grants/senders.ts';
 import { uuidv7, wireId } from '../ids.ts';
+import { withoutAddresses } from '../log.ts';
 import type { RefusedRecipient } from '../providers/provider.ts';
 import { findMessage } from '../tracking/messages.ts';
 import { compose, messageIdHeader, type Person, threadOf } from './compose.ts';
@@ -80,11 +81,11 @@ export async function send(deps: SendDeps, sender: Sender, mail: Outgoing): Prom
       bytes: raw.length,
       links: body.links.length,
       ms: Math.round(performance.now() - started),
-      ...(outcome.kind !== 'sent' && { reason: outcome.reason }),
+      ...(outcome.kind !== 'sent' && { reason: withoutAddresses(outcome.reason) }),
     },
     outcome.kind === 'sent' ? 'message.sent' : 'message.not_sent',
   );
-  if (outcome.kind !== 'sent') throw failureRefusal(outcome);
+  if (outcome.kind !== 'sent') throw failureRefusal(outcome, wireId('msg', id));
   return { id, threadId, date, from, tracking, raw, warnings: [...warnings, ...refusedWarnings(outcome.refused)] };
 }
 

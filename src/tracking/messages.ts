@@ -54,7 +54,7 @@ export async function reserveAll(sql: Query, reservations: readonly Reservation[
     app: message.app,
     id: message.id,
     grant_id: message.grantId,
-    label: message.label,
+    label: message.label.toWellFormed(), // half an emoji would make all of the JSON unstorable
     opens: message.opens,
     links: message.links,
     thread_replies: message.threadReplies,
@@ -63,11 +63,16 @@ export async function reserveAll(sql: Query, reservations: readonly Reservation[
     thread_id: message.threadId,
     reply_to: message.ancestors.at(-1) ?? null,
     ancestors: [...message.ancestors],
-    subject: message.subject,
+    subject: message.subject.toWellFormed(),
     metadata: message.metadata,
   }));
   const links = reservations.flatMap(({ message, links: tracked }) =>
-    tracked.map(({ index, url }) => ({ app: message.app, message_id: message.id, link_index: index, url })),
+    tracked.map(({ index, url }) => ({
+      app: message.app,
+      message_id: message.id,
+      link_index: index,
+      url: url.toWellFormed(),
+    })),
   );
   // One statement: a transaction of several would cost three more round trips.
   await sql`

@@ -72,7 +72,7 @@ export async function startSender(
     trackingUrl: TRACKING_URL,
     loopback: false,
     senders: makeSenders(sql),
-    ledger: makeLedger(sql),
+    ledger: makeLedger({ sql, log }),
   });
 
   let http: ReturnType<typeof createApi> | null = null;
