@@ -16,15 +16,21 @@ const SETTINGS = {
 
 let sender: Sender;
 let checked: ImapCredentials[] = [];
-let outcome: CheckOutcome<ImapCredentials> = { kind: 'works' };
+let outcome: CheckOutcome = { kind: 'works' };
+/** What trying the credentials makes of them. */
+let renewed: ImapCredentials | null = null;
 let facts = 0;
+/** Happens while the credentials are tried. */
+let during = async (): Promise<void> => {};
 
 before(async () => {
   sender = await startSender((deps) => {
     const imap: Provider<ImapCredentials> = {
       ...deps.providers.imap,
-      check: async (_account, credentials) => {
+      check: async (_account, { credentials, keep }) => {
         checked.push(credentials);
+        await during();
+        if (renewed !== null) await keep(credentials, renewed);
         return outcome;
       },
     };
@@ -37,7 +43,9 @@ after(async () => {
 beforeEach(async () => {
   checked = [];
   outcome = { kind: 'works' };
+  renewed = null;
   facts = 0;
+  during = async () => {};
   await sender.database.sql`delete from grants where provider = 'imap'`;
   await sender.database.sql`delete from outbox`;
 });
@@ -75,8 +83,7 @@ describe('POST /v3/connect/custom', () => {
 
   it('keeps the credentials as trying them renewed them', async () => {
     const server = { host: 'h', port: 1, security: 'tls', user: 'u', password: 'renewed' } as const;
-    const renewed: ImapCredentials = { provider: 'imap', smtp: server, imap: null };
-    outcome = { kind: 'works', renewed };
+    renewed = { provider: 'imap', smtp: server, imap: null };
     const answer = await connect();
     const grant = await findGrant(sender.database.sql, sender.grant.app, String(answer.at('data.id')));
     assert.ok(grant);
@@ -109,7 +116,7 @@ describe('POST /v3/connect/custom', () => {
     assert.equal(checked[0]?.imap, null);
   });
 
-  const refused: readonly (readonly [CheckOutcome<ImapCredentials>, string, RegExp])[] = [
+  const refused: readonly (readonly [CheckOutcome, string, RegExp])[] = [
     [
       { kind: 'problems', problems: [{ at: 'imap', kind: 'unauthorised', reason: 'Authentication failed.' }] },
       'grant.invalid_authentication',
@@ -184,6 +191,15 @@ describe('POST /v3/connect/custom', () => {
   }
 });
 
+describe('the address of a practice mailbox', () => {
+  it('is not taken by a real one', async () => {
+    const answer = await connect({ ...SETTINGS, email: 'sender@practice.test' });
+    assert.equal(answer.status, 400);
+    assert.match(String(answer.at('error.message')), /^settings\.email must not be sender@practice\.test/);
+    assert.equal(checked.length, 0);
+  });
+});
+
 describe('PATCH /v3/grants with settings', () => {
   it('tries them like a new connection and keeps scope and name', async () => {
     const id = String((await connect(SETTINGS, { name: 'Nyla', scope: ['mail'] })).at('data.id'));
@@ -192,6 +208,17 @@ describe('PATCH /v3/grants with settings', () => {
     assert.equal(answer.status, 200, answer.text);
     assert.deepEqual([answer.at('data.id'), answer.at('data.name'), answer.at('data.scope')], [id, 'Nyla', ['mail']]);
     assert.equal(checked.at(-1)?.smtp.password, 'changed');
+  });
+
+  it('does not bring back a grant that is deleted while they are tried', async () => {
+    const id = String((await connect()).at('data.id'));
+    during = async () => {
+      assert.equal((await sender.call('DELETE', `/v3/grants/${id}`)).status, 200);
+    };
+    const answer = await sender.call('PATCH', `/v3/grants/${id}`, { settings: SETTINGS });
+    assert.deepEqual([answer.status, answer.at('error.type')], [404, 'grant.not_found'], answer.text);
+    const left = await sender.database.sql`select from grants where provider = 'imap' and state <> 'deleted'`;
+    assert.equal(left.length, 0);
   });
 
   it('refuses what does not work, and another address', async () => {

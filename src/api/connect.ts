@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { invalid } from '../errors.ts';
-import { type ConnectDeps, type Connected, connectImap } from '../grants/connect.ts';
-import { toWire } from '../grants/grants.ts';
+import { type ConnectDeps, connectImap } from '../grants/connect.ts';
+import { type Grant, toWire } from '../grants/grants.ts';
 import type { Warning } from '../send/outgoing.ts';
 import { caller, type Routes } from './http.ts';
 import { oneLine } from './mail-fields.ts';
@@ -35,13 +35,13 @@ export function connectRoutes(deps: ConnectRoutesDeps): Routes {
       });
       deps.onFacts?.();
       reply.code(201);
-      return connectedAnswer(request, connected, state);
+      return connectedAnswer(request, connected.grant, state);
     });
   };
 }
 
 /** The answer to whoever connected a mailbox or changed how it is reached. */
-export function connectedAnswer(request: { readonly id: string }, { grant }: Connected, state?: string): object {
+export function connectedAnswer(request: { readonly id: string }, grant: Grant, state?: string): object {
   const warnings: readonly Warning[] = grant.settings.send_only === true ? [SEND_ONLY] : [];
   const data = { ...toWire(grant), ...(state !== undefined && { state }) };
   return answer(request, data, warnings.length > 0 ? { warnings } : {});

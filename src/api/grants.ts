@@ -54,6 +54,7 @@ export function grantRoutes(deps: GrantRoutesDeps): Routes {
         if (settings !== undefined && Object.keys(settings).length > 0) {
           if (grant.provider !== 'imap') throw invalid('settings', 'cannot be changed: a practice mailbox has none');
           const renewed = await reconnectImap(deps, grant, { settings, ...(scope !== undefined && { scope }) });
+          if (renewed === null) throw new ApiError(404, 'grant.not_found', 'Grant not found.');
           onFacts?.();
           return connectedAnswer(request, renewed);
         }

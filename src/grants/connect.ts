@@ -1,8 +1,8 @@
 import type { Sql } from '../db/pool.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { mailboxOf } from '../providers/mailbox.ts';
-import type { CheckProblem, Credentials, ImapCredentials, Providers } from '../providers/provider.ts';
-import { type Grant, saveGrant } from './grants.ts';
+import type { Access, CheckProblem, Credentials, ImapCredentials, Providers } from '../providers/provider.ts';
+import { findGrant, type Grant, renewGrant, saveGrant } from './grants.ts';
 import { type ImapSettings, loginField, readImapSettings } from './imap-settings.ts';
 import type { Vault } from './vault.ts';
 
@@ -33,41 +33,47 @@ const CHECK_MS = 30_000;
  */
 export async function connectImap(deps: ConnectDeps, app: number, asked: Connection): Promise<Connected> {
   const read = readImapSettings(asked.settings);
-  return await save(deps, app, asked, read, await tried(deps, app, asked, read));
-}
-
-/** The same for a grant there is: its settings are replaced as a whole, its address stays. */
-export async function reconnectImap(deps: ConnectDeps, grant: Grant, asked: Connection): Promise<Connected> {
-  const read = readImapSettings(asked.settings);
-  if (read.email.toLowerCase() !== grant.email.toLowerCase()) {
-    const field = asked.settings.email === undefined ? 'settings.imap_username' : 'settings.email';
-    throw invalid(field, `must belong to ${grant.email}: connect another address as a grant of its own`);
+  if ((await findGrant(deps.sql, app, `email:${read.email}`))?.provider === 'practice') {
+    throw invalid('settings.email', `must not be ${read.email}, which is the address of a practice mailbox`);
   }
-  return await save(deps, grant.app, { scope: grant.scope, ...asked }, read, await tried(deps, grant.app, asked, read));
-}
-
-async function save(
-  deps: ConnectDeps,
-  app: number,
-  asked: Connection,
-  read: ImapSettings,
-  credentials: Credentials,
-): Promise<Connected> {
   return await saveGrant(deps, app, {
     provider: 'imap',
     email: read.email,
     settings: read.shown,
-    credentials,
+    credentials: await tried(deps, app, asked, read),
     ...(asked.name !== undefined && { name: asked.name }),
     ...(asked.scope !== undefined && { scope: asked.scope }),
   });
 }
 
-/** The credentials, renewed where trying them did that. */
+/** The same for a grant there is: its settings are replaced as a whole, its address stays. Null where it was deleted meanwhile. */
+export async function reconnectImap(
+  deps: ConnectDeps,
+  grant: Grant,
+  asked: Pick<Connection, 'settings' | 'scope'>,
+): Promise<Grant | null> {
+  const read = readImapSettings(asked.settings);
+  if (read.email.toLowerCase() !== grant.email.toLowerCase()) {
+    const field = asked.settings.email === undefined ? 'settings.imap_username' : 'settings.email';
+    throw invalid(field, `must belong to ${grant.email}: connect another address as a grant of its own`);
+  }
+  const credentials = await tried(deps, grant.app, asked, read);
+  return await renewGrant(deps, grant, { settings: read.shown, scope: asked.scope ?? grant.scope, credentials });
+}
+
+/** The credentials, as trying them left them: a refresh token may have been exchanged. */
 async function tried(deps: ConnectDeps, app: number, asked: Connection, read: ImapSettings): Promise<Credentials> {
-  const mailbox = mailboxOf(deps.providers, { app, grantId: '', email: read.email }, read.credentials);
+  let credentials: Credentials = read.credentials;
+  const access: Access<Credentials> = {
+    credentials,
+    async keep(_before, renewed) {
+      credentials = renewed;
+    },
+    reread: async () => null, // nobody else has them yet
+  };
+  const mailbox = mailboxOf(deps.providers, { app, grantId: '', email: read.email }, access);
   const checked = await mailbox.check(AbortSignal.timeout(deps.checkMs ?? CHECK_MS));
-  if (checked.kind === 'works') return checked.renewed ?? read.credentials;
+  if (checked.kind === 'works') return credentials;
   const told = checked.problems.map((problem) => sentenceOf(problem, asked.settings, read.credentials));
   const refusedOnly = checked.problems.every(({ kind }) => kind === 'unauthorised');
   throw new ApiError(
@@ -92,5 +98,7 @@ function sentenceOf(
   if (kind === 'unauthorised') {
     return { field: loginField(given, place), sentence: `${name} refused the login of "${server.user}": ${reason}` };
   }
-  return { field: `settings.${place}_host`, sentence: `${name} cannot be used: ${reason}` };
+  // Most reasons name the server themselves.
+  const sentence = reason.includes(server.host) ? reason : `${name} cannot be used: ${reason}`;
+  return { field: `settings.${place}_host`, sentence };
 }

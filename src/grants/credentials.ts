@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Query, Sql, Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import type { GrantId } from '../ids.ts';
+import { afterExchange } from '../providers/exchange.ts';
 import type { Credentials } from '../providers/provider.ts';
 import type { Vault } from './vault.ts';
 
@@ -28,17 +29,25 @@ export function unsealCredentials(vault: Pick<Vault, 'open'>, id: GrantId, seale
   return credentials;
 }
 
-/** Keeps the new ones that a provider handed out (a rotated refresh token). False where the grant has gone. */
-export async function replaceCredentials(
-  deps: { readonly sql: Query; readonly vault: Pick<Vault, 'seal'> },
+/**
+ * Keeps what the refresh token of `before` was exchanged for, where that is still the grant's: other credentials that it
+ * was authenticated with meanwhile stay. May run twice.
+ */
+export async function keepRenewed(
+  deps: { readonly sql: Sql; readonly vault: Pick<Vault, 'seal' | 'open'> },
   app: number,
   id: GrantId,
-  credentials: Credentials,
-): Promise<boolean> {
-  const rows = await deps.sql`
-    update grants set credentials = ${sealCredentials(deps.vault, id, credentials)}, updated_at = now()
-    where app = ${app} and id = ${id} and state <> 'deleted' returning id`;
-  return rows.length > 0;
+  before: Credentials,
+  renewed: Credentials,
+): Promise<void> {
+  await transaction(deps.sql, async (tx) => {
+    const kept = await lockCredentials({ sql: tx, vault: deps.vault }, app, id);
+    const next = kept === null ? null : afterExchange(kept, before, renewed);
+    if (next === null || isDeepStrictEqual(next, kept)) return;
+    await tx`
+      update grants set credentials = ${sealCredentials(deps.vault, id, next)}, updated_at = now()
+      where app = ${app} and id = ${id}`;
+  });
 }
 
 /**
@@ -53,10 +62,19 @@ export async function whileUnchanged(
   change: (tx: Tx) => Promise<boolean>,
 ): Promise<boolean> {
   return await transaction(deps.sql, async (tx) => {
-    await tx`select from grants where app = ${app} and id = ${id} for update`;
-    const current = await openCredentials({ sql: tx, vault: deps.vault }, app, id);
+    const current = await lockCredentials({ sql: tx, vault: deps.vault }, app, id);
     return isDeepStrictEqual(current, credentials) && (await change(tx));
   });
+}
+
+/** As `openCredentials`; nobody changes them until the transaction ends. */
+async function lockCredentials(
+  deps: { readonly sql: Tx; readonly vault: Pick<Vault, 'open'> },
+  app: number,
+  id: GrantId,
+): Promise<Credentials | null> {
+  await deps.sql`select from grants where app = ${app} and id = ${id} for update`;
+  return await openCredentials(deps, app, id);
 }
 
 function context(id: GrantId): string {

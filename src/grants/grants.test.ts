@@ -8,7 +8,7 @@ import { ApiError } from '../errors.ts';
 import { parseKeyring } from '../keyring.ts';
 import type { Credentials } from '../providers/provider.ts';
 import { createApplication, updateApplication } from './applications.ts';
-import { openCredentials, replaceCredentials } from './credentials.ts';
+import { openCredentials } from './credentials.ts';
 import { type GrantList, listGrants } from './grant-list.ts';
 import {
   createPracticeGrant,
@@ -84,14 +84,6 @@ describe('credentials', () => {
     assert.ok(!row?.credentials.includes('top secret'));
     await sql`update grants set credentials = ${row?.credentials ?? null} where id = ${other.grant.id}`;
     await assert.rejects(openCredentials({ sql, vault }, app, other.grant.id));
-  });
-
-  it('can be replaced, and belong to one application', async () => {
-    const { grant } = await save('kim@example.com', 'old');
-    assert.equal(await replaceCredentials({ sql, vault }, app, grant.id, credentials('rotated')), true);
-    assert.deepEqual(await openCredentials({ sql, vault }, app, grant.id), credentials('rotated'));
-    assert.equal(await openCredentials({ sql, vault }, app + 1, grant.id), null);
-    assert.equal(await replaceCredentials({ sql, vault }, app + 1, grant.id, credentials('x')), false);
   });
 
   it('are null where there are none', async () => {

@@ -104,6 +104,7 @@ describe('the settings of an IMAP grant', () => {
     [{}, ['imap_username'], /^settings\.imap_username is required$/],
     [{}, ['imap_password'], /^settings\.imap_password is required$/],
     [{ imap_password: '' }, [], /^settings\.imap_password is required$/],
+    [{}, ['imap_host'], /^settings\.imap_host is required with imap_port$/],
     [{}, ['smtp_host'], /^settings\.smtp_host is required: the mail servers of shop\.test are not known/],
     [{ imap_port: 0 }, [], /^settings\.imap_port must be a port from 1 to 65535$/],
     [{ smtp_port: 65_536 }, [], /^settings\.smtp_port must be a port/],

@@ -53,6 +53,9 @@ export function readImapSettings(given: Given): ImapSettings {
   const smtp = { host: smtpHost ?? known?.smtp.host ?? '', port: smtpHost === null ? known?.smtp.port : PORTS.smtp };
   // Who names the server for sending alone wants a grant that only sends.
   const detected = imapHost === null && smtpHost === null ? known?.imap : null;
+  const lonely = ['imap_port', 'imap_security'].find((name) => (given[name] ?? '') !== '');
+  if (imapHost === null && !detected && lonely !== undefined)
+    throw invalid('settings.imap_host', `is required with ${lonely}`);
   const imap = imapHost === null ? detected : { host: imapHost, port: PORTS.imap };
   const login = { oauth, username, password };
   const credentials: ImapCredentials = {

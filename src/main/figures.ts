@@ -2,7 +2,7 @@
 import type { EdgeCounters } from '../edge/counters.ts';
 import type { Metrics, Reading } from '../metrics.ts';
 import type { Notify } from '../notify/start.ts';
-import type { CopyCounts } from '../send/sent-copies.ts';
+import type { CopyCounts } from '../send/keep-copy.ts';
 import type { Recorder } from '../tracking/recorder.ts';
 import type { Spool } from '../tracking/spool.ts';
 

@@ -7,20 +7,23 @@ import { type Call, withLogin } from './login.ts';
 import type { MailNetwork } from './mail-server.ts';
 import { makeAccessTokens } from './oauth.ts';
 import type {
+  Access,
   CheckOutcome,
   CheckProblem,
   CopyOutcome,
   FindOutcome,
   ImapCredentials,
   Provider,
-  Renewed,
+  SendOutcome,
 } from './provider.ts';
 import { makeSmtp } from './smtp/smtp.ts';
+import { storable, type Told } from './wording.ts';
 
 export interface ImapDeps {
   readonly network: MailNetwork;
   /** To the token endpoints that grants name. */
   readonly safeFetch: Pick<SafeFetch, 'request'>;
+  readonly lookAgainMs?: number;
 }
 
 export interface ImapProvider {
@@ -30,21 +33,21 @@ export interface ImapProvider {
 }
 
 /** Any mail server: SMTP to send, IMAP for the copy in Sent. */
-export function imapProvider({ network, safeFetch }: ImapDeps): ImapProvider {
+export function imapProvider({ network, safeFetch, lookAgainMs }: ImapDeps): ImapProvider {
   const smtp = makeSmtp({ network });
   const sessions = makeSessions({ network });
   const tokens = makeAccessTokens({ safeFetch });
-  const loggedIn = <O extends object>(
-    credentials: ImapCredentials,
+  const login = { tokens, ...(lookAgainMs !== undefined && { lookAgainMs }) };
+  const loggedIn = async <O extends Told>(
+    access: Access<ImapCredentials>,
     signal: AbortSignal,
     call: Call<O>,
-  ): Promise<O & Renewed<ImapCredentials>> => withLogin(tokens, credentials, signal, call);
+  ): Promise<O> => storable(await withLogin(login, access, signal, call));
 
   const provider: Provider<ImapCredentials> = {
-    check: (_account, credentials, signal) =>
-      loggedIn<CheckOutcome<never>>(credentials, signal, {
-        async act(authFor) {
-          const { smtp: out, imap: box } = credentials;
+    check: (_account, access, signal) =>
+      loggedIn<CheckOutcome>(access, signal, {
+        async act({ smtp: out, imap: box }, authFor) {
           const [sending, reading] = await Promise.all([
             smtp.check(out, authFor(out), signal),
             box === null ? null : checkInbox(network, box, authFor(box), signal),
@@ -56,9 +59,9 @@ export function imapProvider({ network, safeFetch }: ImapDeps): ImapProvider {
         failed: (problem) => checked({ ...problem, at: 'oauth' }, null),
       }),
 
-    send: (_account, credentials, mail, signal) =>
-      loggedIn(credentials, signal, {
-        act: (authFor) => smtp.send(credentials.smtp, authFor(credentials.smtp), mail, signal),
+    send: (_account, access, mail, signal) =>
+      loggedIn<SendOutcome>(access, signal, {
+        act: ({ smtp: out }, authFor) => smtp.send(out, authFor(out), mail, signal),
         isRefusal: ({ kind }) => kind === 'unauthorised',
         failed: (problem) =>
           problem.kind === 'blocked' || problem.kind === 'unusable'
@@ -66,19 +69,21 @@ export function imapProvider({ network, safeFetch }: ImapDeps): ImapProvider {
             : unavailable(problem),
       }),
 
-    async findSent(_account, credentials, messageId, signal) {
-      const { imap: box } = credentials;
-      if (box === null) return { kind: 'unsure' };
-      return loggedIn<FindOutcome<never>>(credentials, signal, {
-        act: (authFor) =>
-          sessions.use<FindOutcome<never>>(box, authFor(box), signal, {
+    async findSent(_account, access, messageId, signal) {
+      if (access.credentials.imap === null) return { kind: 'unsure' };
+      return loggedIn<FindOutcome>(access, signal, {
+        async act(credentials, authFor) {
+          const { imap: box } = credentials;
+          if (box === null) return { kind: 'unsure' };
+          return sessions.use<FindOutcome>(box, authFor(box), signal, {
             async work(session) {
               const found = await findInSent(session, messageId);
               const certain = found.kind !== 'absent' || absenceProves(credentials, session.client.capabilities);
               return certain ? found : { kind: 'unsure' };
             },
             failed: unavailable,
-          }),
+          });
+        },
         isRefusal: ({ kind }) => kind === 'unauthorised',
         failed: unavailable,
       });
@@ -86,16 +91,17 @@ export function imapProvider({ network, safeFetch }: ImapDeps): ImapProvider {
 
     wantsCopy: (credentials) => credentials.imap !== null && !keepsCopies(credentials),
 
-    async keepCopy(_account, credentials, copy, signal) {
-      const { imap: box } = credentials;
-      if (box === null) return { kind: 'refused', reason: 'no IMAP server is known for this mailbox' };
-      if (keepsCopies(credentials)) return { kind: 'there' };
-      return loggedIn<CopyOutcome<never>>(credentials, signal, {
-        act: (authFor) =>
-          sessions.use<CopyOutcome<never>>(box, authFor(box), signal, {
+    async keepCopy(_account, access, copy, signal) {
+      if (access.credentials.imap === null) return NO_IMAP;
+      if (keepsCopies(access.credentials)) return { kind: 'there' };
+      return loggedIn<CopyOutcome>(access, signal, {
+        async act({ imap: box }, authFor) {
+          if (box === null) return NO_IMAP;
+          return sessions.use<CopyOutcome>(box, authFor(box), signal, {
             work: (session) => keepInSent(session, copy),
             failed: unavailable,
-          }),
+          });
+        },
         isRefusal: ({ kind }) => kind === 'unauthorised',
         failed: unavailable,
       });
@@ -104,12 +110,14 @@ export function imapProvider({ network, safeFetch }: ImapDeps): ImapProvider {
   return {
     provider,
     async close() {
-      await Promise.all([smtp.close(), sessions.close()]);
+      await Promise.all([smtp.close(), sessions.close(), tokens.close()]);
     },
   };
 }
 
-function checked(...found: readonly (CheckProblem | null)[]): CheckOutcome<never> {
+const NO_IMAP: CopyOutcome = { kind: 'refused', reason: 'no IMAP server is known for this mailbox' };
+
+function checked(...found: readonly (CheckProblem | null)[]): CheckOutcome {
   const [first, ...rest] = found.filter((problem) => problem !== null);
   return first === undefined ? { kind: 'works' } : { kind: 'problems', problems: [first, ...rest] };
 }

@@ -1,10 +1,13 @@
 import type {
+  Access,
   Account,
   CheckOutcome,
   CopyOutcome,
   Credentials,
   FindOutcome,
+  ImapCredentials,
   OutgoingMail,
+  PracticeCredentials,
   Provider,
   Providers,
   SendOutcome,
@@ -20,21 +23,46 @@ export interface Mailbox {
   keepCopy(copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome>;
 }
 
-export function mailboxOf(providers: Providers, account: Account, credentials: Credentials): Mailbox {
+export function mailboxOf(providers: Providers, account: Account, access: Access<Credentials>): Mailbox {
+  const { credentials } = access;
   switch (credentials.provider) {
     case 'practice':
-      return bound(providers.practice, account, credentials);
+      return bound(providers.practice, account, narrowed(access, credentials, isPractice));
     case 'imap':
-      return bound(providers.imap, account, credentials);
+      return bound(providers.imap, account, narrowed(access, credentials, isImap));
   }
 }
 
-function bound<C extends Credentials>(provider: Provider<C>, account: Account, credentials: C): Mailbox {
+function isPractice(credentials: Credentials): credentials is PracticeCredentials {
+  return credentials.provider === 'practice';
+}
+
+function isImap(credentials: Credentials): credentials is ImapCredentials {
+  return credentials.provider === 'imap';
+}
+
+/** Credentials for another provider are none to this one. */
+function narrowed<C extends Credentials>(
+  access: Access<Credentials>,
+  credentials: C,
+  isMine: (kept: Credentials) => kept is C,
+): Access<C> {
   return {
-    check: (signal) => provider.check(account, credentials, signal),
-    send: (mail, signal) => provider.send(account, credentials, mail, signal),
-    findSent: (messageId, signal) => provider.findSent(account, credentials, messageId, signal),
-    wantsCopy: () => provider.wantsCopy(credentials),
-    keepCopy: (copy, signal) => provider.keepCopy(account, credentials, copy, signal),
+    credentials,
+    keep: (before, renewed) => access.keep(before, renewed),
+    async reread() {
+      const kept = await access.reread();
+      return kept !== null && isMine(kept) ? kept : null;
+    },
+  };
+}
+
+function bound<C extends Credentials>(provider: Provider<C>, account: Account, access: Access<C>): Mailbox {
+  return {
+    check: (signal) => provider.check(account, access, signal),
+    send: (mail, signal) => provider.send(account, access, mail, signal),
+    findSent: (messageId, signal) => provider.findSent(account, access, messageId, signal),
+    wantsCopy: () => provider.wantsCopy(access.credentials),
+    keepCopy: (copy, signal) => provider.keepCopy(account, access, copy, signal),
   };
 }

@@ -1,5 +1,6 @@
 // Access tokens for XOAUTH2 by refresh token (RFC 6749 section 6), from the endpoint that the grant names.
 import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type FetchOutcome, parsePublicUrl, type SafeFetch } from '../safe-fetch.ts';
 import type { CheckProblem, OAuthLogin } from './provider.ts';
 
@@ -16,9 +17,17 @@ export interface AccessTokens {
   /**
    * A token that is good for a while yet; `refused` is one that a server would not take although it should be.
    * Callers who come at the same time, or with a refresh token that was exchanged meanwhile, get the same one.
+   * What is not as `login` says was kept when this resolves, also where nobody waits for it any more.
    */
-  get(login: OAuthLogin, refused: string | null): Promise<TokenOutcome>;
+  get(login: OAuthLogin, refused: string | null, keep: Keep): Promise<TokenOutcome>;
+  /** Whether both have the same refresh token, exchanges by this process included. */
+  isSame(one: OAuthLogin, other: OAuthLogin): boolean;
+  /** Waits for the exchanges that go on, a second at most. */
+  close(): Promise<void>;
 }
+
+/** As that of the port's `Access`. */
+export type Keep = (before: OAuthLogin, renewed: OAuthLogin) => Promise<void>;
 
 export interface AccessTokensDeps {
   readonly safeFetch: Pick<SafeFetch, 'request'>;
@@ -27,6 +36,7 @@ export interface AccessTokensDeps {
 
 const GOOD_FOR_MS = 60_000;
 const DEADLINE_MS = 15_000;
+const CLOSE_MS = 1_000;
 const MOST_BYTES = 65_536;
 const MOST_REMEMBERED = 1_000;
 /** Where the answer does not say: short, as a refused one is renewed anyway. */
@@ -51,29 +61,41 @@ export function makeAccessTokens(deps: AccessTokensDeps): AccessTokens {
     return login;
   };
 
-  const renew = async (login: OAuthLogin, key: string): Promise<TokenOutcome> => {
+  const renew = async (login: OAuthLogin, key: string, keep: Keep): Promise<TokenOutcome> => {
     const outcome = await request(deps.safeFetch, login, now);
     if (outcome.kind === 'token') {
       successors.delete(key);
       successors.set(key, outcome.login);
       const [oldest] = successors.keys();
       if (successors.size > MOST_REMEMBERED && oldest !== undefined) successors.delete(oldest);
+      await keep(login, outcome.login);
     }
     return outcome;
   };
 
   return {
-    get(given, refused) {
+    async get(given, refused, keep) {
       const login = newest(given);
       const good = login.accessToken !== '' && login.expiresAt > now() + GOOD_FOR_MS;
-      if (good && login.accessToken !== refused) return Promise.resolve({ kind: 'token', login });
-      const key = keyOf(login);
-      let outcome = underWay.get(key);
-      if (outcome === undefined) {
-        outcome = renew(login, key).finally(() => underWay.delete(key));
-        underWay.set(key, outcome);
+      if (good && login.accessToken !== refused) {
+        if (login !== given) await keep(given, login); // whoever exchanged it may have kept it for another grant
+        return { kind: 'token', login };
       }
+      const key = keyOf(login);
+      const others = underWay.get(key);
+      const mine = others ?? renew(login, key, keep).finally(() => underWay.delete(key));
+      underWay.set(key, mine);
+      const outcome = await mine;
+      const kept = others === undefined && login === given;
+      if (outcome.kind === 'token' && !kept) await keep(given, outcome.login);
       return outcome;
+    },
+
+    isSame: (one, other) => keyOf(newest(one)) === keyOf(newest(other)),
+
+    async close() {
+      const ended = Promise.allSettled(underWay.values());
+      await Promise.race([ended, delay(CLOSE_MS, null, { ref: false })]);
     },
   };
 }
@@ -108,7 +130,16 @@ async function request(
   return outcomeOf(login, answer, asked);
 }
 
-const LATER = new Set(['temporarily_unavailable', 'server_error', 'slow_down']);
+/**
+ * Errors that end the grant until somebody signs in again (RFC 6749 section 5.2, OpenID Connect Core section 3.1.2.6,
+ * Google, Microsoft). Any other one, and any page of a firewall, may have gone later.
+ */
+const LOST = new Set([
+  ...['invalid_grant', 'invalid_client', 'unauthorized_client', 'access_denied'],
+  ...['interaction_required', 'login_required', 'consent_required', 'account_selection_required'],
+  ...['deleted_client', 'disabled_client', 'admin_policy_enforced'],
+]);
+const REFUSALS = [400, 401, 403];
 
 function outcomeOf(login: OAuthLogin, answer: FetchOutcome, asked: number): TokenOutcome {
   switch (answer.kind) {
@@ -118,10 +149,10 @@ function outcomeOf(login: OAuthLogin, answer: FetchOutcome, asked: number): Toke
       return { kind: 'blocked', reason: `the token endpoint may not be asked: ${answer.detail}` };
     case 'status': {
       const code = parse(answer.body).get('error');
-      const said = typeof code === 'string' && /^[\w.-]{1,64}$/.test(code) ? ` (${code})` : '';
-      if ([400, 401, 403].includes(answer.status) && !(typeof code === 'string' && LATER.has(code))) {
-        return { kind: 'unauthorised', reason: `the token endpoint refused the refresh token${said}` };
+      if (typeof code === 'string' && LOST.has(code) && REFUSALS.includes(answer.status)) {
+        return { kind: 'unauthorised', reason: `the token endpoint refused the refresh token (${code})` };
       }
+      const said = typeof code === 'string' && /^[\w.-]{1,64}$/.test(code) ? ` (${code})` : '';
       return unreachable(`answered ${answer.status}${said}`);
     }
     case 'redirect':

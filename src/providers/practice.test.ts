@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { type ProviderHarness, providerContract } from '../../test/support/provider-contract.ts';
+import { accessTo, type ProviderHarness, providerContract } from '../../test/support/provider-contract.ts';
 import { practiceProvider } from './practice.ts';
 import type { OutgoingMail, PracticeCredentials } from './provider.ts';
 
@@ -54,7 +54,7 @@ describe('the practice provider', () => {
       },
     });
     const mail = { envelope: { from: account.email, to: [] }, messageId: '<a@b>', raw: Buffer.alloc(0) };
-    assert.equal((await provider.send(account, credentials, mail, controller.signal)).kind, 'unreachable');
+    assert.equal((await provider.send(account, accessTo(credentials), mail, controller.signal)).kind, 'unreachable');
     assert.equal(kept.length, 0);
   });
 });

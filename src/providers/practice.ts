@@ -22,18 +22,18 @@ export interface PracticeStore {
 /** What is sent lies in the folder already. */
 const keepsItsOwn = {
   wantsCopy: () => false,
-  keepCopy: async (): Promise<CopyOutcome<PracticeCredentials>> => ({ kind: 'there' }),
+  keepCopy: async (): Promise<CopyOutcome> => ({ kind: 'there' }),
 };
 
 /** Accepts every recipient and delivers nothing outside. */
 export function practiceProvider(store: PracticeStore): Provider<PracticeCredentials> {
   return {
-    async check(account, credentials, signal): Promise<CheckOutcome<PracticeCredentials>> {
+    async check(account, { credentials }, signal): Promise<CheckOutcome> {
       if (signal.aborted) return problem('unreachable', TOO_LATE);
       return (await store.opens(account, credentials.key)) ? { kind: 'works' } : problem('unauthorised', CLOSED);
     },
 
-    async send(account, credentials, mail, signal): Promise<SendOutcome<PracticeCredentials>> {
+    async send(account, { credentials }, mail, signal): Promise<SendOutcome> {
       if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
       if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
       // Asked once more: the mailbox was reached, but nothing has been given to it yet.
@@ -42,7 +42,7 @@ export function practiceProvider(store: PracticeStore): Provider<PracticeCredent
       return { kind: 'sent', messageId: mail.messageId, providerMessageId, refused: [] };
     },
 
-    async findSent(account, credentials, messageId, signal): Promise<FindOutcome<PracticeCredentials>> {
+    async findSent(account, { credentials }, messageId, signal): Promise<FindOutcome> {
       if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
       if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
       const id = await store.findSent(account, messageId);
@@ -61,7 +61,7 @@ export const practiceSwitchedOff: Provider<PracticeCredentials> = {
   ...keepsItsOwn,
 };
 
-function problem(kind: 'unauthorised' | 'unreachable', reason: string): CheckOutcome<PracticeCredentials> {
+function problem(kind: 'unauthorised' | 'unreachable', reason: string): CheckOutcome {
   return { kind: 'problems', problems: [{ at: '', kind, reason }] };
 }
 

@@ -71,56 +71,60 @@ export interface RefusedRecipient {
   readonly reason: string;
 }
 
-/** Given when the provider renewed the credentials on the way, however the call ended. */
-export interface Renewed<C> {
-  readonly renewed?: C;
+/**
+ * Credentials together with the place that keeps them. A refresh token that is good for one exchange is lost for
+ * everybody with the credentials it was exchanged for, so these are kept before they are used.
+ */
+export interface Access<C> {
+  readonly credentials: C;
+  /**
+   * Keeps what a refresh token was exchanged for, wherever the refresh token of `before` is still the one that is kept.
+   * Called also when the call itself has ended meanwhile. Never rejects.
+   */
+  keep(before: C, renewed: C): Promise<void>;
+  /** What is kept now; null where nobody else could have put other credentials there, or there are none any more. */
+  reread(): Promise<C | null>;
 }
 
 /**
  * How handing over a mail ended. `reason` is for people: short, without credentials.
  * Only `unknown` leaves open whether the mail went out; every other failure means it did not.
  */
-export type SendOutcome<C = Credentials> = Renewed<C> &
-  (
-    | {
-        readonly kind: 'sent';
-        /** The Message-ID it really left with; some providers set their own. */
-        readonly messageId: string;
-        readonly providerMessageId?: string;
-        /** Recipients the provider would not take; the others got it. */
-        readonly refused: readonly RefusedRecipient[];
-      }
-    | { readonly kind: 'unauthorised'; readonly reason: string }
-    | { readonly kind: 'rejected'; readonly reason: string; readonly refused: readonly RefusedRecipient[] }
-    | { readonly kind: 'failed'; readonly reason: string }
-    /** Too much was asked of it for now. */
-    | { readonly kind: 'throttled'; readonly reason: string; readonly retryAfterSeconds?: number }
-    /** It answered that it cannot now, and might later. */
-    | { readonly kind: 'deferred'; readonly reason: string }
-    | { readonly kind: 'unreachable'; readonly reason: string }
-    | { readonly kind: 'unknown'; readonly reason: string }
-  );
+export type SendOutcome =
+  | {
+      readonly kind: 'sent';
+      /** The Message-ID it really left with; some providers set their own. */
+      readonly messageId: string;
+      readonly providerMessageId?: string;
+      /** Recipients the provider would not take; the others got it. */
+      readonly refused: readonly RefusedRecipient[];
+    }
+  | { readonly kind: 'unauthorised'; readonly reason: string }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly refused: readonly RefusedRecipient[] }
+  | { readonly kind: 'failed'; readonly reason: string }
+  /** Too much was asked of it for now. */
+  | { readonly kind: 'throttled'; readonly reason: string; readonly retryAfterSeconds?: number }
+  /** It answered that it cannot now, and might later. */
+  | { readonly kind: 'deferred'; readonly reason: string }
+  | { readonly kind: 'unreachable'; readonly reason: string }
+  | { readonly kind: 'unknown'; readonly reason: string };
 
 /** `absent`: the provider is certain it never took the mail. `unsure`: not to be seen, though it may have gone out. */
-export type FindOutcome<C = Credentials> = Renewed<C> &
-  (
-    | { readonly kind: 'found'; readonly messageId: string; readonly providerMessageId?: string }
-    | { readonly kind: 'absent' }
-    | { readonly kind: 'unsure' }
-    | { readonly kind: 'unauthorised'; readonly reason: string }
-    | { readonly kind: 'unreachable'; readonly reason: string }
-  );
+export type FindOutcome =
+  | { readonly kind: 'found'; readonly messageId: string; readonly providerMessageId?: string }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unsure' }
+  | { readonly kind: 'unauthorised'; readonly reason: string }
+  | { readonly kind: 'unreachable'; readonly reason: string };
 
 /** `there`: the server keeps or kept one itself. `refused` will not change; `full`, `unreachable` may. */
-export type CopyOutcome<C = Credentials> = Renewed<C> &
-  (
-    | { readonly kind: 'kept' }
-    | { readonly kind: 'there' }
-    | { readonly kind: 'full'; readonly reason: string }
-    | { readonly kind: 'refused'; readonly reason: string }
-    | { readonly kind: 'unauthorised'; readonly reason: string }
-    | { readonly kind: 'unreachable'; readonly reason: string }
-  );
+export type CopyOutcome =
+  | { readonly kind: 'kept' }
+  | { readonly kind: 'there' }
+  | { readonly kind: 'full'; readonly reason: string }
+  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'unauthorised'; readonly reason: string }
+  | { readonly kind: 'unreachable'; readonly reason: string };
 
 /** Why credentials do not work, by the server that says so; `at` is '' where there is only one. */
 export interface CheckProblem {
@@ -130,27 +134,25 @@ export interface CheckProblem {
   readonly reason: string;
 }
 
-export type CheckOutcome<C = Credentials> = Renewed<C> &
-  (
-    | { readonly kind: 'works' }
-    | { readonly kind: 'problems'; readonly problems: readonly [CheckProblem, ...CheckProblem[]] }
-  );
+export type CheckOutcome =
+  | { readonly kind: 'works' }
+  | { readonly kind: 'problems'; readonly problems: readonly [CheckProblem, ...CheckProblem[]] };
 
 /**
- * Transport to one kind of mailbox. Never sees the database: credentials come in, renewed ones go out.
+ * Transport to one kind of mailbox. Never sees the database: what it renews goes to where the credentials came from.
  * Expected failures are outcomes; only bugs throw. When `signal` aborts the call settles soon, as `unreachable`
  * or, once the mail had been given, as `unknown`.
  */
 export interface Provider<C> {
   /** Tries the credentials wherever they will be used; sends nothing. */
-  check(account: Account, credentials: C, signal: AbortSignal): Promise<CheckOutcome<C>>;
-  send(account: Account, credentials: C, mail: OutgoingMail, signal: AbortSignal): Promise<SendOutcome<C>>;
+  check(account: Account, access: Access<C>, signal: AbortSignal): Promise<CheckOutcome>;
+  send(account: Account, access: Access<C>, mail: OutgoingMail, signal: AbortSignal): Promise<SendOutcome>;
   /** Looks for a mail whose sending ended as `unknown`. */
-  findSent(account: Account, credentials: C, messageId: string, signal: AbortSignal): Promise<FindOutcome<C>>;
+  findSent(account: Account, access: Access<C>, messageId: string, signal: AbortSignal): Promise<FindOutcome>;
   /** Whether the copy in Sent is left to us. */
   wantsCopy(credentials: C): boolean;
   /** Puts a copy into Sent, unless the server turns out to have kept one. May be called again after any outcome. */
-  keepCopy(account: Account, credentials: C, copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome<C>>;
+  keepCopy(account: Account, access: Access<C>, copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome>;
 }
 
 export type Providers = { readonly [Kind in ProviderKind]: Provider<CredentialsOf[Kind]> };

@@ -1,24 +1,24 @@
-import type { Sql } from '../db/pool.ts';
-import { openCredentials, replaceCredentials, whileUnchanged } from '../grants/credentials.ts';
+import { retrying, type Sql } from '../db/pool.ts';
+import { keepRenewed, openCredentials, whileUnchanged } from '../grants/credentials.ts';
 import { expireWithin, type Grant } from '../grants/grants.ts';
 import type { Vault } from '../grants/vault.ts';
+import type { Log } from '../log.ts';
 import { type Mailbox, mailboxOf } from '../providers/mailbox.ts';
-import type { Credentials, Providers, Renewed } from '../providers/provider.ts';
+import type { Access, Credentials, Providers } from '../providers/provider.ts';
 
 export interface GrantMailboxDeps {
   readonly sql: Sql;
   readonly vault: Vault;
   readonly providers: Providers;
+  readonly log: Log;
   /** Told once a fact lies in the outbox. */
   readonly onFacts?: () => void;
 }
 
-/** The mailbox behind a grant, and what follows for the grant from what its provider says. */
+/** The mailbox behind a grant, for one call. */
 export interface GrantMailbox extends Mailbox {
-  /** Keeps what the provider renewed on the way, unless the grant was authenticated anew meanwhile. */
-  keepRenewed(outcome: Renewed<Credentials>): Promise<void>;
   /** The provider refuses the credentials (D13). False where the grant has others by now, or had expired already. */
-  expire(outcome: Renewed<Credentials>): Promise<boolean>;
+  expire(): Promise<boolean>;
 }
 
 /** Null where the grant has no credentials. */
@@ -28,18 +28,31 @@ export async function openMailbox(deps: GrantMailboxDeps, grant: Grant): Promise
 }
 
 /** The mailbox that these credentials of the grant open. */
-export function mailboxWith(deps: GrantMailboxDeps, grant: Grant, used: Credentials): GrantMailbox {
+export function mailboxWith(deps: GrantMailboxDeps, grant: Grant, credentials: Credentials): GrantMailbox {
   const { app, id } = grant;
-  return {
-    ...mailboxOf(deps.providers, { app, grantId: id, email: grant.email }, used),
-    async keepRenewed({ renewed }) {
-      if (renewed === undefined) return;
-      await whileUnchanged(deps, app, id, used, (tx) =>
-        replaceCredentials({ sql: tx, vault: deps.vault }, app, id, renewed),
-      );
+  /** What the provider has used last. */
+  let used = credentials;
+  const access: Access<Credentials> = {
+    credentials,
+    async keep(before, renewed) {
+      used = renewed;
+      try {
+        await retrying(() => keepRenewed(deps, app, id, before, renewed));
+      } catch (error) {
+        // This process knows the exchange, and keeps it at the next call that still begins with what it replaced.
+        deps.log.error({ app, grant: id, err: error }, 'credentials.not_kept');
+      }
     },
-    async expire({ renewed }) {
-      const expired = await whileUnchanged(deps, app, id, renewed ?? used, (tx) => expireWithin(tx, app, id));
+    async reread() {
+      const kept = await retrying(() => openCredentials(deps, app, id));
+      used = kept ?? used;
+      return kept;
+    },
+  };
+  return {
+    ...mailboxOf(deps.providers, { app, grantId: id, email: grant.email }, access),
+    async expire() {
+      const expired = await whileUnchanged(deps, app, id, used, (tx) => expireWithin(tx, app, id));
       if (expired) deps.onFacts?.();
       return expired;
     },

@@ -1,5 +1,5 @@
 import type { Grant } from '../grants/grants.ts';
-import type { Log } from '../log.ts';
+import { type Log, withoutAddresses } from '../log.ts';
 import type { OutgoingMail, SendOutcome } from '../providers/provider.ts';
 import type { SendResult } from '../tracking/messages.ts';
 import type { GrantMailbox, GrantMailboxDeps } from './grant-mailbox.ts';
@@ -98,9 +98,8 @@ async function recordOutcome(
   try {
     const copy = outcome.kind === 'sent' && mailbox.wantsCopy() ? await copyOf(deps, grant, handover, outcome) : null;
     await deps.ledger.settle({ settlement: { app, id: message, result: resultOf(outcome) }, copy });
-    await mailbox.keepRenewed(outcome);
-    if (outcome.kind === 'unauthorised' && (await mailbox.expire(outcome))) {
-      deps.log.warn({ app, grant: grantId, reason: outcome.reason }, 'grant.expired');
+    if (outcome.kind === 'unauthorised' && (await mailbox.expire())) {
+      deps.log.warn({ app, grant: grantId, reason: withoutAddresses(outcome.reason) }, 'grant.expired');
     }
   } catch (error) {
     deps.log.error({ app, message, outcome: outcome.kind, err: error }, 'send.unrecorded');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it, mock } from 'node:test';
 import { type Sender, startSender } from '../../test/support/sender.ts';
+import { eventually } from '../../test/support/service.ts';
 import { deleteGrant } from '../grants/grants.ts';
 import { uuidv7 } from '../ids.ts';
 import type { FindOutcome, PracticeCredentials, Provider } from '../providers/provider.ts';
@@ -10,7 +11,7 @@ import { recoverSends, startRecovery } from './recover.ts';
 let sender: Sender;
 let asked: string[] = [];
 let sends = 0;
-let outcome: FindOutcome<PracticeCredentials> = { kind: 'absent' };
+let outcome: FindOutcome = { kind: 'absent' };
 
 before(async () => {
   sender = await startSender((deps) => {
@@ -111,7 +112,7 @@ describe('recovery', () => {
     assert.equal(row?.error, null);
   });
 
-  const endings: [FindOutcome<PracticeCredentials>, string][] = [
+  const endings: [FindOutcome, string][] = [
     [{ kind: 'found', messageId: '<other@provider.test>', providerMessageId: 'p1' }, 'sent'],
     [{ kind: 'absent' }, 'failed'],
     [{ kind: 'unsure' }, 'unknown'],
@@ -164,9 +165,21 @@ describe('recovery', () => {
     outcome = { kind: 'absent' };
     await age(3);
     const recovery = startRecovery(sender.deps);
+    await eventually('it is recovered', async () => ((await stateOf(id)) === 'failed' ? true : undefined));
     await recovery.close();
-    assert.equal(await stateOf(id), 'failed');
     assert.equal(sends, 0);
+  });
+
+  it('ends what the version before left reserved, once it was silent for long enough', async () => {
+    const { sql } = sender.database;
+    const [young, old] = [await leftIn('sending'), await leftIn('sending')];
+    await sql`update messages set state = 'reserved'`;
+    await sql`update messages set state_at = state_at - interval '3 minutes' where id = ${old}`;
+    assert.equal(await recoverSends(sender.deps), 1);
+    assert.deepEqual([await stateOf(young), await stateOf(old)], ['reserved', 'failed']);
+    const [row] = await sql`select error from messages where id = ${old}`;
+    assert.equal(row?.error.reason, 'the process ended before handing the mail over');
+    assert.deepEqual(asked, []);
   });
 });
 

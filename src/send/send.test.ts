@@ -11,7 +11,7 @@ import { linkUrl, ownLink, pixelUrl } from '../tracking/token.ts';
 
 let sender: Sender;
 /** What the provider does next; null: it really sends. */
-let script: ((mail: OutgoingMail, signal: AbortSignal) => Promise<SendOutcome<PracticeCredentials>>) | null = null;
+let script: ((mail: OutgoingMail, signal: AbortSignal) => Promise<SendOutcome>) | null = null;
 
 before(async () => {
   sender = await startSender((deps) => {
@@ -280,7 +280,7 @@ describe('a refused message', () => {
 });
 
 describe('what the provider says', () => {
-  const outcomes: [SendOutcome<PracticeCredentials>, number, string, string][] = [
+  const outcomes: [SendOutcome, number, string, string][] = [
     [
       { kind: 'rejected', reason: 'no such user', refused: [{ address: 'kim@example.com', reason: '550' }] },
       402,

@@ -4,11 +4,11 @@ import PostalMime from 'postal-mime';
 import { type Sender, startSender, TRACKING_URL } from '../../test/support/sender.ts';
 import { eventually } from '../../test/support/service.ts';
 import { transaction } from '../db/transaction.ts';
-import { openCredentials } from '../grants/credentials.ts';
-import { deleteGrant, expireGrant, findGrant, type Grant, saveGrant } from '../grants/grants.ts';
+import { deleteGrant, expireGrant, type Grant, saveGrant } from '../grants/grants.ts';
 import type { CopyOutcome, ImapCredentials, Provider, SentCopy } from '../providers/provider.ts';
 import { linkUrl, pixelUrl } from '../tracking/token.ts';
-import { type CopyCounts, keepDue, putSentCopies, startSentCopies } from './sent-copies.ts';
+import type { CopyCounts } from './keep-copy.ts';
+import { keepDue, putSentCopies, startSentCopies } from './sent-copies.ts';
 
 const SERVER = { host: 'mail.shop.test', port: 465, security: 'tls', user: 'nyla', password: 'p' } as const;
 const credentials: ImapCredentials = { provider: 'imap', smtp: SERVER, imap: { ...SERVER, port: 993 } };
@@ -18,7 +18,8 @@ let grant: Grant;
 let kept: SentCopy[] = [];
 let wanted = true;
 /** What the mailbox answers next; the last one stays. */
-let answers: CopyOutcome<ImapCredentials>[] = [];
+let answers: CopyOutcome[] = [];
+const FULL: CopyOutcome = { kind: 'full', reason: 'quota' };
 let counts: CopyCounts;
 
 before(async () => {
@@ -44,18 +45,24 @@ beforeEach(async () => {
   wanted = true;
   counts = { kept: 0, there: 0, retried: 0, givenUp: 0 };
   await sender.database.sql`delete from sent_copies`;
-  ({ grant } = await saveGrant(sender.deps, sender.grant.app, {
-    provider: 'imap',
-    email: 'nyla@shop.test',
-    credentials,
-  }));
+  await renew();
 });
+
+async function renew(): Promise<void> {
+  const grantOf = { provider: 'imap', email: 'nyla@shop.test', credentials } as const;
+  ({ grant } = await saveGrant(sender.deps, sender.grant.app, grantOf));
+}
 
 const schedule = [0, 0, 0];
 
 async function round(): Promise<number> {
   await sender.database.sql`update sent_copies set next_attempt_at = now() where claimed_until is null`;
   return await keepDue({ ...sender.deps, schedule }, counts, new AbortController().signal);
+}
+
+/** As if everything had been made so many hours earlier. */
+async function age(hours: number): Promise<void> {
+  await sender.database.sql`update sent_copies set created_at = created_at - ${hours}::integer * interval '1 hour'`;
 }
 
 async function left(): Promise<number> {
@@ -110,15 +117,14 @@ describe('the copy for Sent', () => {
     assert.equal(await left(), 1);
   });
 
-  it('is tried again while the mailbox is full or away, and given up at the end of the schedule', async () => {
+  it('is tried again while the mailbox is full or away, and given up when a day and a half are over', async () => {
     await put();
-    answers = [
-      { kind: 'full', reason: 'quota' },
-      { kind: 'unreachable', reason: 'gone' },
-      { kind: 'full', reason: 'quota' },
-    ];
-    for (let i = 0; i < 3; i++) assert.equal(await round(), 1);
-    assert.deepEqual([counts.retried, counts.givenUp, await left()], [2, 1, 0]);
+    answers = [{ kind: 'full', reason: 'quota' }, { kind: 'unreachable', reason: 'gone' }, FULL];
+    for (let i = 0; i < 12; i++) assert.equal(await round(), 1);
+    assert.deepEqual([counts.retried, counts.givenUp, await left()], [12, 0, 1]);
+    await age(33);
+    assert.equal(await round(), 1);
+    assert.deepEqual([counts.retried, counts.givenUp, await left()], [12, 1, 0]);
   });
 
   it('is given up at once where the server will never take it', async () => {
@@ -128,11 +134,24 @@ describe('the copy for Sent', () => {
     assert.deepEqual([counts.givenUp, await left()], [1, 0]);
   });
 
-  it('waits while the grant has expired, and the server is not asked', async () => {
+  it('waits while the grant has expired, without spending tries, and goes as soon as it is renewed', async () => {
+    await put();
+    const { sql } = sender.database;
+    assert.ok(await expireGrant(sql, grant.app, grant.id));
+    assert.equal(await round(), 0);
+    const [row] = await sql`select attempts from sent_copies`;
+    assert.deepEqual([kept.length, row?.attempts], [0, 0]);
+    await renew();
+    assert.equal(await round(), 1);
+    assert.deepEqual([kept.length, await left()], [1, 0]);
+  });
+
+  it('is given up where the grant stays expired for a day and a half', async () => {
     await put();
     assert.ok(await expireGrant(sender.database.sql, grant.app, grant.id));
+    await age(33);
     assert.equal(await round(), 1);
-    assert.deepEqual([kept.length, await left()], [0, 1]);
+    assert.deepEqual([kept.length, counts.givenUp, await left()], [0, 1, 0]);
   });
 
   it('goes with its grant', async () => {
@@ -140,25 +159,6 @@ describe('the copy for Sent', () => {
     await deleteGrant(sender.database.sql, grant.app, grant.id);
     await round();
     assert.deepEqual([kept.length, await left()], [0, 0]);
-  });
-
-  it('keeps what the provider renewed, unless the grant was authenticated anew meanwhile', async () => {
-    await put();
-    const renewed = { ...credentials, smtp: { ...SERVER, password: 'renewed' } };
-    answers = [{ kind: 'unreachable', reason: 'x', renewed }];
-    await round();
-    assert.ok(await findGrant(sender.database.sql, grant.app, grant.id));
-    assert.deepEqual(await openCredentials(sender.deps, grant.app, grant.id), renewed);
-    answers = [{ kind: 'unreachable', reason: 'x', renewed: credentials }];
-    const other = { ...credentials, smtp: { ...SERVER, password: 'other' } };
-    const racing = sender.deps.providers.imap.keepCopy;
-    Reflect.set(sender.deps.providers.imap, 'keepCopy', async (...args: Parameters<typeof racing>) => {
-      await saveGrant(sender.deps, grant.app, { provider: 'imap', email: grant.email, credentials: other });
-      return await racing(...args);
-    });
-    await round();
-    Reflect.set(sender.deps.providers.imap, 'keepCopy', racing);
-    assert.deepEqual(await openCredentials(sender.deps, grant.app, grant.id), other);
   });
 
   it('is kept once by several processes', async () => {

@@ -184,6 +184,18 @@ export async function openSends(
   return rows.map(toMessage);
 }
 
+/**
+ * Ends what is still `reserved`: the version before wrote that before it handed a mail over, and a process of it may die
+ * beside this one. Returns how many.
+ */
+export async function failReserved(sql: Query, silentMs: number): Promise<number> {
+  const rows = await sql`
+    update messages set state = 'failed', state_at = now(),
+      error = '{"kind": "abandoned", "reason": "the process ended before handing the mail over"}'
+    where state = 'reserved' and state_at < now() - ${silentMs}::float8 * interval '1 millisecond' returning id`;
+  return rows.length;
+}
+
 interface MessageRow {
   app: number;
   id: string;

@@ -8,12 +8,15 @@ import { eventually } from './service.ts';
 /** Whom the tests act for. */
 export const account = { app: 1, grantId: '019a0000-0000-7000-8000-000000000001', email: 'sender@bare.test' };
 
+const LOOK_AGAIN_MS = 50;
+
 /** An imap provider that finds every host on this machine; it trusts receiver.test unless told otherwise. */
 export function bareProvider(ca: string | null = certificate.cert): ImapProvider {
   const { allowLoopback, allowPrivateTargets } = localNetwork();
   const names = { lookUp: async () => ['127.0.0.1'] };
   const safeFetch = makeSafeFetch({ allowLoopback, allowPrivateTargets });
-  const { provider, close } = imapProvider({ network: { allowLoopback, allowPrivateTargets, names, ca }, safeFetch });
+  const network = { allowLoopback, allowPrivateTargets, names, ca };
+  const { provider, close } = imapProvider({ network, safeFetch, lookAgainMs: LOOK_AGAIN_MS });
   return {
     provider,
     async close() {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
-import type { Account, OutgoingMail, Provider, Renewed, SendOutcome } from '../../src/providers/provider.ts';
+import type { Access, Account, OutgoingMail, Provider, SendOutcome } from '../../src/providers/provider.ts';
 
 /** What a provider's test has to supply so that every provider is held to the same suite. */
 export interface ProviderHarness<C> {
@@ -21,9 +21,34 @@ export interface ProviderHarness<C> {
   close?(): Promise<void>;
 }
 
-/** A harness and the credentials as a caller that keeps what was renewed has them now. */
 interface Ground<C> extends ProviderHarness<C> {
+  readonly grant: Holder<C>;
+}
+
+/** Credentials in a place that keeps what they are exchanged for, as the row of a grant does. */
+export interface Holder<C> {
   now: C;
+  /** As for a new call. */
+  open(): Access<C>;
+}
+
+export function holderOf<C>(credentials: C): Holder<C> {
+  const holder: Holder<C> = {
+    now: credentials,
+    open: () => ({
+      credentials: holder.now,
+      async keep(_before, renewed) {
+        holder.now = renewed;
+      },
+      reread: async () => holder.now,
+    }),
+  };
+  return holder;
+}
+
+/** For credentials that are never renewed. */
+export function accessTo<C>(credentials: C): Access<C> {
+  return holderOf(credentials).open();
 }
 
 /** The contract of the `Provider` port. `make` is called once, inside the suite. */
@@ -31,7 +56,7 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
   describe(`${name} as a provider`, () => {
     let made: Promise<Ground<C>> | null = null;
     const ground = (): Promise<Ground<C>> => {
-      made ??= make().then((harness) => ({ ...harness, now: harness.credentials }));
+      made ??= make().then((harness) => ({ ...harness, grant: holderOf(harness.credentials) }));
       return made;
     };
     after(async () => (await made)?.close?.());
@@ -39,14 +64,14 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
     it('says that right credentials work', async () => {
       const at = await ground();
       const before = (await at.delivered()).length;
-      const outcome = keep(at, await at.provider.check(at.account, at.now, soon()));
+      const outcome = await at.provider.check(at.account, at.grant.open(), soon());
       assert.deepEqual(outcome, { ...outcome, kind: 'works' });
       assert.equal((await at.delivered()).length, before);
     });
 
     it('names what is wrong with others', async () => {
       const { provider, account, wrongCredentials } = await ground();
-      const outcome = await provider.check(account, wrongCredentials, soon());
+      const outcome = await provider.check(account, accessTo(wrongCredentials), soon());
       assert.equal(outcome.kind, 'problems');
       assert.ok(outcome.problems.length > 0);
       for (const { kind, reason } of outcome.problems) {
@@ -76,17 +101,17 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
       const mail = sample(at.account);
       const sent = await sendSample(at, mail);
       const copy = { messageId: sent.messageId, raw: mail.raw };
-      if (at.provider.wantsCopy(at.now)) {
-        assert.equal(keep(at, await at.provider.keepCopy(at.account, at.now, copy, soon())).kind, 'kept');
+      if (at.provider.wantsCopy(at.grant.now)) {
+        assert.equal((await at.provider.keepCopy(at.account, at.grant.open(), copy, soon())).kind, 'kept');
       }
-      const found = keep(at, await at.provider.findSent(at.account, at.now, sent.messageId, soon()));
+      const found = await at.provider.findSent(at.account, at.grant.open(), sent.messageId, soon());
       assert.equal(found.kind, 'found');
       assert.equal(found.messageId, sent.messageId);
       assert.equal(found.providerMessageId, sent.providerMessageId);
       // Many servers search for a part of the header.
       const [local] = sent.messageId.slice(1).split('@');
       for (const messageId of [`<${randomUUID()}@example.com>`, `<${local}@example.co>`, `<${local}@example>`]) {
-        const other = keep(at, await at.provider.findSent(at.account, at.now, messageId, soon()));
+        const other = await at.provider.findSent(at.account, at.grant.open(), messageId, soon());
         assert.ok(other.kind === 'absent' || other.kind === 'unsure', other.kind);
       }
     });
@@ -95,26 +120,25 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
       const at = await ground();
       const { raw, messageId } = sample(at.account);
       const copy = { messageId, raw };
-      const first = keep(at, await at.provider.keepCopy(at.account, at.now, copy, soon()));
-      assert.equal(first.kind, at.provider.wantsCopy(at.now) ? 'kept' : 'there');
-      const second = keep(at, await at.provider.keepCopy(at.account, at.now, copy, soon()));
+      const first = await at.provider.keepCopy(at.account, at.grant.open(), copy, soon());
+      assert.equal(first.kind, at.provider.wantsCopy(at.grant.now) ? 'kept' : 'there');
+      const second = await at.provider.keepCopy(at.account, at.grant.open(), copy, soon());
       assert.equal(second.kind, 'there');
       if (at.sentFolder === undefined) return;
       const lying = (await at.sentFolder()).filter((mail) => mail.includes(messageId));
       assert.deepEqual(
         lying.map((mail) => mail.toString('latin1')),
-        at.provider.wantsCopy(at.now) ? [raw.toString('latin1')] : [],
+        at.provider.wantsCopy(at.grant.now) ? [raw.toString('latin1')] : [],
       );
     });
 
     it('keeps a copy once when asked several times at once', async () => {
       const at = await ground();
-      if (!at.provider.wantsCopy(at.now)) return;
+      if (!at.provider.wantsCopy(at.grant.now)) return;
       const { raw, messageId } = sample(at.account);
       const outcomes = await Promise.all(
-        [1, 2, 3].map(() => at.provider.keepCopy(at.account, at.now, { messageId, raw }, soon())),
+        [1, 2, 3].map(() => at.provider.keepCopy(at.account, at.grant.open(), { messageId, raw }, soon())),
       );
-      for (const outcome of outcomes) keep(at, outcome);
       assert.deepEqual(outcomes.map(({ kind }) => kind).sort(), ['kept', 'there', 'there']);
     });
 
@@ -122,54 +146,51 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
       const { provider, account, wrongCredentials, delivered, sentFolder } = await ground();
       const [before, copies] = [(await delivered()).length, (await sentFolder?.())?.length];
       const mail = sample(account);
-      assert.equal((await provider.send(account, wrongCredentials, mail, soon())).kind, 'unauthorised');
-      assert.equal((await provider.findSent(account, wrongCredentials, mail.messageId, soon())).kind, 'unauthorised');
+      assert.equal((await provider.send(account, accessTo(wrongCredentials), mail, soon())).kind, 'unauthorised');
+      assert.equal(
+        (await provider.findSent(account, accessTo(wrongCredentials), mail.messageId, soon())).kind,
+        'unauthorised',
+      );
       if (provider.wantsCopy(wrongCredentials)) {
-        assert.equal((await provider.keepCopy(account, wrongCredentials, mail, soon())).kind, 'unauthorised');
+        assert.equal((await provider.keepCopy(account, accessTo(wrongCredentials), mail, soon())).kind, 'unauthorised');
       }
       assert.equal((await delivered()).length, before);
       assert.equal((await sentFolder?.())?.length, copies);
     });
 
     it('does nothing once the time is over', async () => {
-      const { provider, account, now, delivered, sentFolder } = await ground();
+      const { provider, account, grant, delivered, sentFolder } = await ground();
       const [before, copies] = [(await delivered()).length, (await sentFolder?.())?.length];
       const mail = sample(account);
       const late = AbortSignal.abort();
-      const checked = await provider.check(account, now, late);
+      const checked = await provider.check(account, grant.open(), late);
       assert.ok(checked.kind === 'problems' && checked.problems.every(({ kind }) => kind === 'unreachable'));
-      assert.equal((await provider.send(account, now, mail, late)).kind, 'unreachable');
-      assert.equal((await provider.findSent(account, now, mail.messageId, late)).kind, 'unreachable');
-      if (provider.wantsCopy(now)) {
-        assert.equal((await provider.keepCopy(account, now, mail, late)).kind, 'unreachable');
+      assert.equal((await provider.send(account, grant.open(), mail, late)).kind, 'unreachable');
+      assert.equal((await provider.findSent(account, grant.open(), mail.messageId, late)).kind, 'unreachable');
+      if (provider.wantsCopy(grant.now)) {
+        assert.equal((await provider.keepCopy(account, grant.open(), mail, late)).kind, 'unreachable');
       }
       assert.equal((await delivered()).length, before);
       assert.equal((await sentFolder?.())?.length, copies);
     });
 
     it('refuses credentials that have stopped working', async () => {
-      const { provider, account, now, delivered, expire } = await ground();
+      const { provider, account, grant, delivered, expire } = await ground();
       const before = (await delivered()).length;
       await expire();
-      assert.equal((await provider.send(account, now, sample(account), soon())).kind, 'unauthorised');
-      const checked = await provider.check(account, now, soon());
+      assert.equal((await provider.send(account, grant.open(), sample(account), soon())).kind, 'unauthorised');
+      const checked = await provider.check(account, grant.open(), soon());
       assert.ok(checked.kind === 'problems' && checked.problems.every(({ kind }) => kind === 'unauthorised'));
       assert.equal((await delivered()).length, before);
     });
   });
 }
 
-/** Does as the store of a grant does: what was renewed is used from then on. */
-function keep<C, O extends Renewed<C>>(at: Ground<C>, outcome: O): O {
-  at.now = outcome.renewed ?? at.now;
-  return outcome;
-}
-
 async function sendSample<C>(
   at: Ground<C>,
   mail: OutgoingMail,
-): Promise<Extract<SendOutcome<C>, { readonly kind: 'sent' }>> {
-  const outcome = keep(at, await at.provider.send(at.account, at.now, mail, soon()));
+): Promise<Extract<SendOutcome, { readonly kind: 'sent' }>> {
+  const outcome = await at.provider.send(at.account, at.grant.open(), mail, soon());
   assert.equal(outcome.kind, 'sent', 'reason' in outcome ? outcome.reason : '');
   return outcome;
 }

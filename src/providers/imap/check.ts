@@ -1,7 +1,7 @@
 import { OutOfTime, TOO_LATE } from '../in-time.ts';
-import type { Auth } from '../login.ts';
 import type { MailNetwork } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
+import type { Auth } from '../secrets-said.ts';
 import { type ImapProblem, problemOf } from './problem.ts';
 import { cutOff, endSession, openSession } from './session.ts';
 

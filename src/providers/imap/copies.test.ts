@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { type BareMail, type BareMailOptions, startBareMail } from '../../../test/support/bare-mail.ts';
 import { account, bareProvider, soon } from '../../../test/support/bare-provider.ts';
-import { sample } from '../../../test/support/provider-contract.ts';
+import { accessTo, sample } from '../../../test/support/provider-contract.ts';
 
 describe('copies in Sent', () => {
   let mail: BareMail;
   const { provider, close } = bareProvider();
   const keep = (signal = soon(), copy = sample(account)): ReturnType<typeof provider.keepCopy> =>
-    provider.keepCopy(account, mail.credentials, copy, signal);
+    provider.keepCopy(account, accessTo(mail.credentials), copy, signal);
 
   before(async () => {
     mail = await startBareMail();
@@ -88,7 +88,9 @@ describe('copies in Sent', () => {
     for (const host of ['smtp.gmail.com', 'SMTP.Office365.com', 'smtp-mail.outlook.com']) {
       const credentials = { ...mail.credentials, smtp: { ...mail.credentials.smtp, host } };
       assert.equal(provider.wantsCopy(credentials), false);
-      assert.deepEqual(await provider.keepCopy(account, credentials, sample(account), soon()), { kind: 'there' });
+      assert.deepEqual(await provider.keepCopy(account, accessTo(credentials), sample(account), soon()), {
+        kind: 'there',
+      });
     }
     assert.equal(provider.wantsCopy(mail.credentials), true);
   });
@@ -103,7 +105,7 @@ describe('the Sent folder', () => {
     return mail;
   };
   const keep = async (mail: BareMail, copy = sample(account)): Promise<string> =>
-    (await provider.keepCopy(account, mail.credentials, copy, soon())).kind;
+    (await provider.keepCopy(account, accessTo(mail.credentials), copy, soon())).kind;
   after(async () => {
     await close();
     await Promise.all(open.map((mail) => mail.close()));
@@ -112,7 +114,7 @@ describe('the Sent folder', () => {
   it('is made where there is none, and once', async () => {
     const mail = await start({ sent: null });
     const { messageId } = sample(account);
-    const found = await provider.findSent(account, mail.credentials, messageId, soon());
+    const found = await provider.findSent(account, accessTo(mail.credentials), messageId, soon());
     assert.deepEqual(found, { kind: 'unsure' });
     assert.deepEqual([await keep(mail), await keep(mail)], ['kept', 'kept']);
     assert.equal(mail.folder('Sent').length, 2);
@@ -144,7 +146,7 @@ describe('the Sent folder', () => {
     const sent = sample(account);
     gmail.put('Sent', sent.raw);
     const find = async (mail: BareMail, messageId: string): Promise<string> =>
-      (await provider.findSent(account, mail.credentials, messageId, soon())).kind;
+      (await provider.findSent(account, accessTo(mail.credentials), messageId, soon())).kind;
     assert.equal(await find(gmail, sent.messageId), 'found');
     assert.equal(await find(gmail, '<never@example.com>'), 'absent');
     // Sent by another service than the one that shows the mailbox.

@@ -7,14 +7,14 @@ import type { Session } from './session.ts';
 const MOST_COMPARED = 50;
 
 /** Whether a mail with this Message-ID lies in Sent; `absent` is only as good as the server is at keeping copies itself. */
-export async function findInSent(session: Session, messageId: string): Promise<FindOutcome<never>> {
+export async function findInSent(session: Session, messageId: string): Promise<FindOutcome> {
   const path = await openSent(session);
   if (path === null) return { kind: 'unsure' };
   return (await holds(session, messageId)) ? { kind: 'found', messageId } : { kind: 'absent' };
 }
 
 /** Puts a copy into Sent unless it lies there. Never throws once something may have been appended. */
-export async function keepInSent(session: Session, copy: SentCopy): Promise<CopyOutcome<never>> {
+export async function keepInSent(session: Session, copy: SentCopy): Promise<CopyOutcome> {
   let path = await openSent(session);
   if (path === null) {
     try {
@@ -67,7 +67,7 @@ function dateOf(raw: Buffer): Date | undefined {
 
 const FULL_TEXT = /quota|mailbox (is )?full|(disk|storage|mailbox|not enough|insufficient).{0,20}(full|space|storage)/i;
 
-function refusal(error: unknown): CopyOutcome<never> {
+function refusal(error: unknown): CopyOutcome {
   const failure = readFailure(error);
   return { kind: refusalKind(failure), reason: reasonOf(failure) };
 }

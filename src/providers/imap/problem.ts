@@ -1,5 +1,6 @@
 import { CERTIFICATE_ADVICE, isCertificateProblem } from '../mail-server.ts';
 import type { CheckProblem } from '../provider.ts';
+import { shortened } from '../wording.ts';
 
 /** Why an IMAP server cannot be used now. */
 export type ImapProblem = Pick<CheckProblem, 'kind' | 'reason'>;
@@ -17,21 +18,26 @@ export interface ImapFailure {
 }
 
 const LONGEST_TEXT = 200;
+const LONGEST_READ = 4000;
 
 export function readFailure(error: unknown): ImapFailure {
   const status = property(error, 'responseStatus');
-  const text = property(error, 'responseText') || property(error, 'reason') || property(error, 'response');
   return {
     status: status === 'NO' || status === 'BAD' ? status : '',
     code: property(error, 'serverResponseCode').toUpperCase(),
-    text: text
-      .replaceAll(/[\p{Cc}\s]+/gu, ' ')
-      .slice(0, LONGEST_TEXT)
-      .replace(/[.\s]+$/, '')
-      .trim(),
+    text: cut(wordsOf(error)),
     atLogin: error instanceof Error && Reflect.get(error, 'authenticationFailed') === true,
     missing: error instanceof Error && Reflect.get(error, 'mailboxMissing') === true,
   };
+}
+
+function wordsOf(error: unknown): string {
+  const words = property(error, 'responseText') || property(error, 'reason') || property(error, 'response');
+  return words.slice(0, LONGEST_READ);
+}
+
+function cut(words: string): string {
+  return shortened(words, LONGEST_TEXT).replace(/[.\s]+$/, '');
 }
 
 // Said at login by servers that would let the same user in a little later (RFC 5530 section 3, Gmail, Exchange, Yahoo).
@@ -50,10 +56,11 @@ const NOT_TLS = /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNSUPPORTED_PROTOCO
 /** QQ names every cause at once; what it says of a password has to be heard. */
 const WRONG_SECRET = /invalid credentials|password (is )?(incorrect|wrong|invalid)/i;
 
-/** Why a session could not be opened, or broke. */
-export function problemOf(error: unknown, host: string): ImapProblem {
-  const failure = readFailure(error);
-  const said = failure.text === '' ? '' : `: ${failure.text}`;
+/** Why a session could not be opened, or broke; `clean` takes out of the server's words what must not be told on. */
+export function problemOf(error: unknown, host: string, clean = (words: string): string => words): ImapProblem {
+  const failure = readFailure(error); // judged by what was really said
+  const told = cut(clean(wordsOf(error)));
+  const said = told === '' ? '' : `: ${told}`;
   const message = error instanceof Error ? error.message : '';
   const code = property(error, 'code');
   if (isCertificateProblem(error))

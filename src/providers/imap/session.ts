@@ -1,8 +1,8 @@
 import { ImapFlow } from 'imapflow';
 import { inTime, OutOfTime, TOO_LATE } from '../in-time.ts';
-import type { Auth } from '../login.ts';
 import { type MailNetwork, type Reachable, reachServer } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
+import { type Auth, withhold } from '../secrets-said.ts';
 import { type ImapProblem, problemOf } from './problem.ts';
 
 /** A connection that is logged in. */
@@ -40,16 +40,9 @@ export async function openSession(
     return { client, sentPath: null };
   } catch (error) {
     client?.close(); // after a refused login the connection stays open otherwise, for as long as the server likes
-    return error instanceof OutOfTime ? TOO_LATE : withhold(problemOf(error, server.host), auth);
+    const clean = (text: string): string => withhold(text, server.user, auth);
+    return error instanceof OutOfTime ? TOO_LATE : problemOf(error, server.host, clean);
   }
-}
-
-/** Some servers quote the command that they refuse. */
-function withhold({ kind, reason }: ImapProblem, auth: Auth): ImapProblem {
-  const clean = Object.values(auth)
-    .filter((secret) => secret !== '')
-    .reduce((text, secret) => text.replaceAll(secret, '…'), reason);
-  return { kind, reason: clean.replace(/\bAUTHENTICATE\s+[\w-]+\s+\S+/gi, 'AUTHENTICATE …') };
 }
 
 /** Runs `work`, closing the connection the moment the signal aborts; rejects then with {@link OutOfTime}. */

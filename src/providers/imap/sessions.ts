@@ -1,9 +1,9 @@
 // Sessions by mailbox: one at a time, kept for a while after use, because copies come in bursts.
 import { createHash } from 'node:crypto';
 import { inTime, OutOfTime, TOO_LATE } from '../in-time.ts';
-import type { Auth } from '../login.ts';
 import type { MailNetwork } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
+import type { Auth } from '../secrets-said.ts';
 import { type ImapProblem, problemOf } from './problem.ts';
 import { cutOff, endSession, openSession, type Session } from './session.ts';
 

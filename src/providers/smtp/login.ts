@@ -1,10 +1,8 @@
 // Logging in by the mechanism that suits the credentials; what is said here must never be told on.
 import { createHmac } from 'node:crypto';
 import type { SMTPConnectionCustomAuthContext } from 'nodemailer/lib/smtp-connection';
+import { type Auth, base64, bearerToken, plainToken, secretOf, withhold } from '../secrets-said.ts';
 import { type Reply, readReply } from './replies.ts';
-
-/** `accessToken`: XOAUTH2. */
-export type SmtpAuth = { readonly password: string } | { readonly accessToken: string };
 
 /** `unusable`: the server offers no mechanism that we speak. `reply` is clean of credentials. */
 export type LoginProblem =
@@ -23,7 +21,7 @@ export class LoginError extends Error {
 type Session = Pick<SMTPConnectionCustomAuthContext, 'authMethods' | 'sendCommand'>;
 
 /** Rejects with {@link LoginError}. */
-export async function logIn(session: Session, user: string, auth: SmtpAuth): Promise<void> {
+export async function logIn(session: Session, user: string, auth: Auth): Promise<void> {
   const say = async (command: string): Promise<string> => (await session.sendCommand(command)).response;
   const mechanism = choose(session.authMethods, auth);
   if (mechanism === null) throw new LoginError({ kind: 'unusable', reason: unusable(session.authMethods, auth) });
@@ -34,7 +32,7 @@ export async function logIn(session: Session, user: string, auth: SmtpAuth): Pro
 }
 
 type Say = (command: string) => Promise<string>;
-type Mechanism = (say: Say, user: string, auth: SmtpAuth) => Promise<{ response: string; remark?: string }>;
+type Mechanism = (say: Say, user: string, auth: Auth) => Promise<{ response: string; remark?: string }>;
 
 const NO_REPLY: Reply = { code: 500, enhanced: '', text: 'an answer that is no SMTP reply' };
 /** By preference; CRAM-MD5 is the last, as a server that offers it keeps passwords readable. */
@@ -44,29 +42,29 @@ const BY_PASSWORD: readonly (readonly [string, Mechanism])[] = [
   ['CRAM-MD5', cramMd5],
 ];
 
-function choose(offered: readonly string[], auth: SmtpAuth): Mechanism | null {
+function choose(offered: readonly string[], auth: Auth): Mechanism | null {
   if ('accessToken' in auth) return offered.includes('XOAUTH2') ? xoauth2 : null;
   return BY_PASSWORD.find(([name]) => offered.includes(name))?.[1] ?? null;
 }
 
-function unusable(offered: readonly string[], auth: SmtpAuth): string {
+function unusable(offered: readonly string[], auth: Auth): string {
   const wanted = 'accessToken' in auth ? 'with an access token (XOAUTH2)' : 'with a password';
   const instead = offered.length === 0 ? '' : `, only ${offered.join(', ')}`;
   return `the server offers no login ${wanted}${instead}`;
 }
 
-async function plain(say: Say, user: string, auth: SmtpAuth): ReturnType<Mechanism> {
+async function plain(say: Say, user: string, auth: Auth): ReturnType<Mechanism> {
   return { response: await say(`AUTH PLAIN ${plainToken(user, auth)}`) };
 }
 
-async function login(say: Say, user: string, auth: SmtpAuth): ReturnType<Mechanism> {
+async function login(say: Say, user: string, auth: Auth): ReturnType<Mechanism> {
   let response = await say('AUTH LOGIN');
   if (response.startsWith('334')) response = await say(base64(user));
   if (response.startsWith('334')) response = await say(base64(secretOf(auth)));
   return { response };
 }
 
-async function cramMd5(say: Say, user: string, auth: SmtpAuth): ReturnType<Mechanism> {
+async function cramMd5(say: Say, user: string, auth: Auth): ReturnType<Mechanism> {
   const response = await say('AUTH CRAM-MD5');
   const challenge = /^334 (\S+)/.exec(response)?.[1];
   if (challenge === undefined) return { response };
@@ -75,40 +73,10 @@ async function cramMd5(say: Say, user: string, auth: SmtpAuth): ReturnType<Mecha
 }
 
 /** A refused token is answered with a challenge that says why; the refusal itself follows an empty line. */
-async function xoauth2(say: Say, user: string, auth: SmtpAuth): ReturnType<Mechanism> {
+async function xoauth2(say: Say, user: string, auth: Auth): ReturnType<Mechanism> {
   const response = await say(`AUTH XOAUTH2 ${bearerToken(user, auth)}`);
   const challenge = /^334 (\S+)/.exec(response)?.[1];
   if (challenge === undefined) return { response };
   const status = /"status"\s*:\s*"?(\w{1,40})/.exec(Buffer.from(challenge, 'base64').toString())?.[1];
   return { response: await say(''), remark: status === undefined ? '' : ` (XOAUTH2 status ${status})` };
-}
-
-function secretOf(auth: SmtpAuth): string {
-  return 'accessToken' in auth ? auth.accessToken : auth.password;
-}
-
-function base64(text: string): string {
-  return Buffer.from(text).toString('base64');
-}
-
-function plainToken(user: string, auth: SmtpAuth): string {
-  return base64(`\0${user}\0${secretOf(auth)}`);
-}
-
-function bearerToken(user: string, auth: SmtpAuth): string {
-  return base64(`user=${user}\x01auth=Bearer ${secretOf(auth)}\x01\x01`);
-}
-
-const RECOGNISED = 8;
-
-/** Some servers quote the command that they refuse, cut or in capitals. */
-export function withhold(text: string, user: string, auth: SmtpAuth): string {
-  const secret = secretOf(auth);
-  let clean = text.replace(/\bAUTH\s+[\w-]+\s+\S.*/gi, 'AUTH …');
-  for (const said of [secret, base64(secret), plainToken(user, auth), bearerToken(user, auth)]) {
-    if (said === '') continue;
-    const start = said.slice(0, RECOGNISED).replace(/[^\w]/g, '\\$&');
-    clean = clean.replace(new RegExp(said.length > RECOGNISED ? `${start}\\S*` : start, 'gi'), '…');
-  }
-  return clean;
 }

@@ -14,7 +14,7 @@ import {
   smtpPeer,
   startTls,
 } from '../../../test/support/smtp-peer.ts';
-import type { SmtpOutcome } from './outcomes.ts';
+import type { SendOutcome } from '../provider.ts';
 import { makeSmtp } from './smtp.ts';
 
 const smtp = makeSmtp({ network: loopbackNetwork() });
@@ -34,14 +34,14 @@ const AUTH = { password: 'correct horse' };
 const LARGE = Buffer.from(`Subject: Large\r\n\r\n${`${'x'.repeat(76)}\r\n`.repeat(100_000)}`);
 const soon = (): AbortSignal => AbortSignal.timeout(10_000);
 
-async function sendTo(script: Script, signal = soon(), raw?: Buffer): Promise<SmtpOutcome> {
+async function sendTo(script: Script, signal = soon(), raw?: Buffer): Promise<SendOutcome> {
   const { port } = await peer(script);
   const mail = mailTo('kim@example.com');
   return smtp.send(serverAt(port), AUTH, raw === undefined ? mail : { ...mail, raw }, signal);
 }
 
 /** What the server does, and what became of the mail. */
-const MANNERS: readonly (readonly [what: string, script: Script, kind: SmtpOutcome['kind'], reason?: RegExp])[] = [
+const MANNERS: readonly (readonly [what: string, script: Script, kind: SendOutcome['kind'], reason?: RegExp])[] = [
   ['hangs up instead of a greeting', { greeting: hangUp }, 'unreachable', /sent no greeting/],
   ['resets instead of a greeting', { greeting: reset }, 'unreachable'],
   ['greets with 421', { greeting: sayAndHangUp('421 4.3.2 Shutting down') }, 'deferred', /^421 4\.3\.2 Shutting down$/],
@@ -116,7 +116,7 @@ describe('a server of bad manners', () => {
 
   it('that refuses in the middle of the mail: not sent, and nothing more is said on that connection', async () => {
     const early = await peer({ inData: say('552 5.3.4 Message too big') });
-    const send = (raw: Buffer): Promise<SmtpOutcome> =>
+    const send = (raw: Buffer): Promise<SendOutcome> =>
       smtp.send(serverAt(early.port), AUTH, { ...mailTo('kim@example.com'), raw }, soon());
     const refused = { kind: 'rejected', reason: '552 5.3.4 Message too big', refused: [] };
     assert.deepEqual(await send(LARGE), refused);

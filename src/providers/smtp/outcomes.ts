@@ -1,24 +1,13 @@
 // What became of a mail, in the words of the port.
 import type { SentMessageInfo, SMTPError } from 'nodemailer/lib/smtp-connection';
 import type { CheckProblem, OutgoingMail, RefusedRecipient, SendOutcome } from '../provider.ts';
-import {
-  judge,
-  type Reply,
-  readReply,
-  retryAfter,
-  type Stage,
-  shortened,
-  shownReply,
-  type Verdict,
-} from './replies.ts';
+import { shortened } from '../wording.ts';
+import { judge, type Reply, readReply, retryAfter, type Stage, shownReply, type Verdict } from './replies.ts';
 import type { Route } from './route.ts';
 import { type Handed, isOwnRefusal } from './session.ts';
 import { reasonOf, type Trouble } from './trouble.ts';
 
-/** Credentials are renewed elsewhere. */
-export type SmtpOutcome = SendOutcome<never>;
-
-export function handedOutcome(handed: Handed, mail: OutgoingMail, route: Route): SmtpOutcome {
+export function handedOutcome(handed: Handed, mail: OutgoingMail, route: Route): SendOutcome {
   if (handed.kind === 'taken') return takenOutcome(handed.info, mail, route);
   const { given, error } = handed;
   if (handed.kind === 'lost') return lostOutcome(error, given);
@@ -31,12 +20,12 @@ export function handedOutcome(handed: Handed, mail: OutgoingMail, route: Route):
   return verdictOutcome(judge(stage, reply), reply, route.refused);
 }
 
-function takenOutcome(info: SentMessageInfo, mail: OutgoingMail, route: Route): SmtpOutcome {
+function takenOutcome(info: SentMessageInfo, mail: OutgoingMail, route: Route): SendOutcome {
   const refused = [...route.refused, ...(info.rejectedErrors ?? []).map((error) => refusedRecipient(error, route))];
   return { kind: 'sent', messageId: info.serverMessageId ?? mail.messageId, refused };
 }
 
-function lostOutcome(error: SMTPError, given: boolean): SmtpOutcome {
+function lostOutcome(error: SMTPError, given: boolean): SendOutcome {
   const said = shortened(error.message);
   return given
     ? { kind: 'unknown', reason: `no answer after the mail had been given: ${said}` }
@@ -44,7 +33,7 @@ function lostOutcome(error: SMTPError, given: boolean): SmtpOutcome {
 }
 
 /** The worst of the refusals decides: what concerns everybody, then what will not change, then what may. */
-function nobodyOutcome(errors: readonly SMTPError[], route: Route): SmtpOutcome {
+function nobodyOutcome(errors: readonly SMTPError[], route: Route): SendOutcome {
   const replies = errors.map((error) => readReply(error.response ?? '') ?? NO_REPLY);
   const refused = [...route.refused, ...errors.map((error) => refusedRecipient(error, route))];
   for (const verdict of ['failed', 'rejected', 'throttled', 'deferred'] as const) {
@@ -61,7 +50,7 @@ function refusedRecipient(error: SMTPError, route: Route): RefusedRecipient {
   return { address: route.written(error.recipient ?? ''), reason: shownReply(reply) };
 }
 
-function verdictOutcome(verdict: Verdict, reply: Reply, refused: readonly RefusedRecipient[]): SmtpOutcome {
+function verdictOutcome(verdict: Verdict, reply: Reply, refused: readonly RefusedRecipient[]): SendOutcome {
   const reason = shownReply(reply);
   switch (verdict) {
     case 'rejected':
@@ -76,7 +65,7 @@ function verdictOutcome(verdict: Verdict, reply: Reply, refused: readonly Refuse
 }
 
 /** Of a connection that did not come about: nothing was given. */
-export function troubleOutcome(trouble: Trouble): SmtpOutcome {
+export function troubleOutcome(trouble: Trouble): SendOutcome {
   if (trouble.kind === 'refused') return verdictOutcome(trouble.verdict, trouble.reply, []);
   const kind = trouble.kind === 'blocked' || trouble.kind === 'unusable' ? 'failed' : 'unreachable';
   return { kind, reason: trouble.reason };

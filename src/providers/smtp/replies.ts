@@ -1,4 +1,5 @@
 // What a reply of an SMTP server means for the mail. The table of real texts stands in replies.test.ts.
+import { oneLine, shortened } from '../wording.ts';
 
 /** What was asked when the reply came: the connection itself, the login, MAIL FROM, RCPT TO, DATA or the mail. */
 export type Stage = 'greeting' | 'auth' | 'from' | 'recipient' | 'data';
@@ -15,7 +16,6 @@ export interface Reply {
 export type Verdict = 'unauthorised' | 'rejected' | 'failed' | 'throttled' | 'deferred';
 
 const LONGEST_TEXT = 2000;
-const LONGEST_REASON = 300;
 
 /** Null: no reply that RFC 5321 knows. */
 export function readReply(response: string): Reply | null {
@@ -30,16 +30,6 @@ export function readReply(response: string): Reply | null {
 /** For people: one line, of printing characters, at most 300 of them. */
 export function shownReply({ code, enhanced, text }: Reply): string {
   return shortened([String(code), enhanced, text].filter((part) => part !== '').join(' '));
-}
-
-/** The same for text that is no reply. */
-export function shortened(text: string): string {
-  const line = oneLine(text);
-  return line.length <= LONGEST_REASON ? line : `${line.slice(0, LONGEST_REASON - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').replace(/\p{C}/gu, '').trim();
 }
 
 /** Only for replies of the classes 4 and 5; every other one is a server that lost its way: `failed`. */

@@ -4,8 +4,9 @@ import { Readable } from 'node:stream';
 import SMTPConnection, { type SentMessageInfo, type SMTPError } from 'nodemailer/lib/smtp-connection';
 import { type MailNetwork, reachServer } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
+import type { Auth } from '../secrets-said.ts';
 import { dial } from './dial.ts';
-import { logIn, type SmtpAuth } from './login.ts';
+import { logIn } from './login.ts';
 import { readReply } from './replies.ts';
 import { helloName, type Route } from './route.ts';
 import { type Phase, type Trouble, troubleOf } from './trouble.ts';
@@ -35,7 +36,7 @@ export interface Session {
 export interface Opening {
   readonly network: MailNetwork;
   readonly server: MailServer;
-  readonly auth: SmtpAuth;
+  readonly auth: Auth;
   /** '' before there is a mail. */
   readonly sender: string;
 }

@@ -2,9 +2,9 @@
 // closes, whether or not the server had taken it.
 import { createHash } from 'node:crypto';
 import type { MailNetwork } from '../mail-server.ts';
-import type { CheckProblem, MailServer, OutgoingMail } from '../provider.ts';
-import type { SmtpAuth } from './login.ts';
-import { handedOutcome, type SmtpOutcome, troubleOutcome, troubleProblem } from './outcomes.ts';
+import type { CheckProblem, MailServer, OutgoingMail, SendOutcome } from '../provider.ts';
+import type { Auth } from '../secrets-said.ts';
+import { handedOutcome, troubleOutcome, troubleProblem } from './outcomes.ts';
 import { type Kept, makePlaces, type Place } from './places.ts';
 import { readReply } from './replies.ts';
 import { routeOf } from './route.ts';
@@ -12,8 +12,8 @@ import { type Handed, openSession, type Session } from './session.ts';
 
 export interface Smtp {
   /** Connects, logs in and leaves; null when that works. 20 s at most. */
-  check(server: MailServer, auth: SmtpAuth, signal: AbortSignal): Promise<CheckProblem | null>;
-  send(server: MailServer, auth: SmtpAuth, mail: OutgoingMail, signal: AbortSignal): Promise<SmtpOutcome>;
+  check(server: MailServer, auth: Auth, signal: AbortSignal): Promise<CheckProblem | null>;
+  send(server: MailServer, auth: Auth, mail: OutgoingMail, signal: AbortSignal): Promise<SendOutcome>;
   /** Mailboxes with a connection open. */
   readonly mailboxes: number;
   /** Cuts what goes on and leaves the connections that are kept; a second at most. */
@@ -71,7 +71,7 @@ export function makeSmtp({ network, limits }: SmtpDeps): Smtp {
     secret: string,
     mail: OutgoingMail,
     signal: AbortSignal,
-  ): Promise<SmtpOutcome> => {
+  ): Promise<SendOutcome> => {
     let connection = place.kept;
     try {
       for (;;) {
@@ -145,7 +145,7 @@ function busy(connections: number): string {
   return `all ${connections} connections to this mailbox were busy until the time for this call was over; nothing was sent`;
 }
 
-function digestOf(auth: SmtpAuth): string {
+function digestOf(auth: Auth): string {
   const [kind, secret] = 'accessToken' in auth ? ['token', auth.accessToken] : ['password', auth.password];
   return createHash('sha256').update(`${kind}\0${secret}`).digest('base64');
 }

@@ -2,8 +2,10 @@
 
 import { CERTIFICATE_ADVICE, isCertificateProblem } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
-import { LoginError, type SmtpAuth, withhold } from './login.ts';
-import { judge, type Reply, readReply, shortened, shownReply, type Verdict } from './replies.ts';
+import { type Auth, withhold } from '../secrets-said.ts';
+import { shortened } from '../wording.ts';
+import { LoginError } from './login.ts';
+import { judge, type Reply, readReply, shownReply, type Verdict } from './replies.ts';
 
 /** `refused`: the server itself said so, by a reply. Nothing of a mail had been given in any of these. */
 export type Trouble =
@@ -23,7 +25,7 @@ export interface Failed {
   readonly aborted: boolean;
 }
 
-export function troubleOf(server: MailServer, auth: SmtpAuth, { error, phase, heard, aborted }: Failed): Trouble {
+export function troubleOf(server: MailServer, auth: Auth, { error, phase, heard, aborted }: Failed): Trouble {
   if (error instanceof LoginError) {
     if (error.problem.kind === 'unusable') return error.problem;
     return { kind: 'refused', verdict: judge('auth', error.problem.reply), reply: error.problem.reply };
