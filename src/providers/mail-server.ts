@@ -71,14 +71,19 @@ function usualAuthorities(): readonly string[] {
 
 const CERTIFICATE = /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH)/;
 
-/** Whether a failed TLS connection was ended by us, because the certificate is not trusted. */
-export function isCertificateProblem(error: unknown): boolean {
+/** Why we ended a TLS connection ourselves: what is wrong with the server's certificate. Null where that was not it. */
+export function certificateProblem(error: unknown): string | null {
   for (let at = error, depth = 0; at instanceof Error && depth < 4; at = at.cause, depth++) {
-    const codes = ['code', 'originalCode'].map((name) => String(Reflect.get(at, name) ?? ''));
-    if (codes.some((code) => CERTIFICATE.test(code))) return true;
+    for (const name of ['code', 'originalCode']) {
+      const code = String(Reflect.get(at, name) ?? '');
+      if (code === 'ERR_TLS_CERT_ALTNAME_INVALID' || code === 'HOSTNAME_MISMATCH') return OTHER_NAMES;
+      if (code === 'CERT_HAS_EXPIRED') return 'its certificate has expired';
+      if (code === 'CERT_NOT_YET_VALID') return 'its certificate is not valid yet';
+      if (CERTIFICATE.test(code)) return UNTRUSTED;
+    }
   }
-  return false;
+  return null;
 }
 
-export const CERTIFICATE_ADVICE =
-  'its certificate is not trusted; the operator can name its authority in TELLTALE_MAIL_CA_FILE';
+const OTHER_NAMES = 'its certificate is for other host names';
+const UNTRUSTED = 'its certificate is not trusted; the operator can name its authority in TELLTALE_MAIL_CA_FILE';

@@ -22,6 +22,8 @@ export function bearerToken(user: string, auth: Auth): string {
 }
 
 const RECOGNISED = 8;
+/** Shorter ones are parts of words, and what is left of the words would give them away. */
+const SHORTEST = 6;
 
 /**
  * Takes the secret out of `text`, in every form it may have been said in: some servers quote the command that they refuse,
@@ -35,7 +37,7 @@ export function withhold(text: string, user: string, auth: Auth): string {
   ];
   let clean = text.replace(/\b(AUTH(?:ENTICATE)?)\s+[\w-]+\s+\S+/gi, '$1 …');
   const patterns = [
-    ...forms.filter((said) => said !== '').map(asPattern),
+    ...forms.filter((said) => said.length >= SHORTEST).map(asPattern),
     ...forms.filter((said) => said.length > RECOGNISED).map((said) => `${asPattern(said.slice(0, RECOGNISED))}\\S*`),
   ];
   for (const pattern of patterns) clean = clean.replace(new RegExp(pattern, 'gi'), '…');

@@ -1,4 +1,4 @@
-import { CERTIFICATE_ADVICE, isCertificateProblem } from '../mail-server.ts';
+import { certificateProblem } from '../mail-server.ts';
 import type { CheckProblem } from '../provider.ts';
 import { shortened } from '../wording.ts';
 
@@ -63,8 +63,8 @@ export function problemOf(error: unknown, host: string, clean = (words: string):
   const said = told === '' ? '' : `: ${told}`;
   const message = error instanceof Error ? error.message : '';
   const code = property(error, 'code');
-  if (isCertificateProblem(error))
-    return { kind: 'certificate', reason: `${host} was not trusted: ${CERTIFICATE_ADVICE}` };
+  const certificate = certificateProblem(error);
+  if (certificate !== null) return { kind: 'certificate', reason: `${host} was not trusted: ${certificate}` };
   if (failure.atLogin && failure.status !== '') {
     if (mayPass(failure) && !WRONG_SECRET.test(failure.text))
       return { kind: 'unreachable', reason: `${host} lets nobody in for now${said}` };
@@ -77,6 +77,9 @@ export function problemOf(error: unknown, host: string, clean = (words: string):
     return { kind: 'unusable', reason: `${host} offers no way to log in that fits these credentials${said}` };
   }
   if (/does not support STARTTLS/.test(message)) return { kind: 'unusable', reason: `${host} offers no STARTTLS` };
+  if (code === 'GREETING_TIMEOUT') {
+    return { kind: 'unreachable', reason: `${host} sent no greeting; the port may expect TLS from the first byte on` };
+  }
   if (NOT_TLS.test(code)) return { kind: 'unusable', reason: `${host} does not speak TLS on this port` };
   if (code === '' && said === '') return { kind: 'unreachable', reason: `${host} did not answer as it should` };
   return { kind: 'unreachable', reason: `${host} could not be reached${code === '' ? '' : ` (${code})`}${said}` };

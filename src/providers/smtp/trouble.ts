@@ -1,6 +1,6 @@
 // Why no usable connection to a mail server came about.
 
-import { CERTIFICATE_ADVICE, isCertificateProblem } from '../mail-server.ts';
+import { certificateProblem } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
 import { type Auth, withhold } from '../secrets-said.ts';
 import { shortened } from '../wording.ts';
@@ -35,7 +35,8 @@ export function troubleOf(server: MailServer, auth: Auth, { error, phase, heard,
   const message = clean(error instanceof Error ? error.message : String(error));
   const unreachable = (what: string): Trouble => ({ kind: 'unreachable', reason: shortened(`${name} ${what}`) });
 
-  if (isCertificateProblem(error)) return { kind: 'certificate', reason: `${name}: ${CERTIFICATE_ADVICE}` };
+  const certificate = certificateProblem(error);
+  if (certificate !== null) return { kind: 'certificate', reason: `${name}: ${certificate}` };
   const silent = phase === 'hello' && !heard;
   const hint = silent && server.security === 'starttls' ? '; the port may expect TLS from the first byte on' : '';
   if (aborted) {
