@@ -117,7 +117,7 @@ export async function startInside(deps: {
     showNotify(metrics, notify);
     const recovery = startRecovery(sendDeps);
     releasers.add('work', 'recovery', () => recovery.close());
-    const copies = startSentCopies({ sql: database.pool('sent copies', 2), vault, providers, log });
+    const copies = startSentCopies({ sql: database.pool('sent copies', 2), vault, providers, log, onFacts });
     releasers.add('work', 'sent copies', () => copies.close());
     showCopies(metrics, copies.counts);
     doors.watch('work', database.reachable);

@@ -35,29 +35,19 @@ export class Releasers {
 
   async #releaseAll(): Promise<void> {
     for (const phase of PHASES) {
-      let current = '';
       const parts = this.#stack.filter((each) => each.phase === phase);
-      const inTurn = async (): Promise<'all'> => {
-        for (const part of parts) {
-          current = part.name;
-          await this.#releaseOne(part.name, part.release);
-        }
-        return 'all';
+      const left = new Set(parts.map(({ name }) => name));
+      const stop = async ({ name, release }: (typeof parts)[number]): Promise<void> => {
+        await this.#releaseOne(name, release);
+        left.delete(name);
+      };
+      const inTurn = async (): Promise<void> => {
+        for (const part of parts) await stop(part);
       };
       // Workers know nothing of each other.
-      const together = async (): Promise<'all'> => {
-        const names = new Set(parts.map(({ name }) => name));
-        const release = async ({ name, release: stop }: (typeof parts)[number]): Promise<void> => {
-          await this.#releaseOne(name, stop);
-          names.delete(name);
-          current = [...names].join(', ');
-        };
-        await Promise.all(parts.map(release));
-        return 'all';
-      };
-      const released = phase === 'work' ? together() : inTurn();
+      const released = phase === 'work' ? Promise.all(parts.map(stop)) : inTurn();
       const done = await Promise.race([released, delay(WITHIN_MS[phase], 'late', { ref: false })]);
-      if (done === 'late') this.#log.warn({ phase, part: current }, 'part.stopped_late');
+      if (done === 'late') this.#log.warn({ phase, parts: [...left] }, 'part.stopped_late');
     }
   }
 
