@@ -31,4 +31,4 @@ create table sent_copies (
   primary key (app, message_id)
 );
 create index sent_copies_due on sent_copies (next_attempt_at);
-create index sent_copies_mailbox on sent_copies (app, grant_id);
+create index sent_copies_mailbox on sent_copies (app, grant_id, claimed_until);

@@ -32,7 +32,7 @@ const standardError = {
 
 /** What a server says, without the people it names: logs hold no addresses. */
 export function withoutAddresses(text: string): string {
-  return text.replace(/[^\s<>()[\]:;,"]+@[^\s<>()[\]:;,"']+/g, '(address)');
+  return text.replace(/[^\s<>()[\]:;,"]+(?:@|%40)[^\s<>()[\]:;,"']+/g, '(address)');
 }
 
 /** Not the driver's `detail`, `where` or `query`: they quote rows, and rows hold addresses. */

@@ -221,6 +221,22 @@ describe('PATCH /v3/grants with settings', () => {
     assert.equal(left.length, 0);
   });
 
+  it('leaves the grant the refresh token that came of trying them, also where the rest does not work', async () => {
+    const oauth = { token_url: 'https://login.test/token', client_id: 'c', refresh_token: 'R1' };
+    const { imap_password: _, ...servers } = SETTINGS;
+    const settings = { ...servers, oauth };
+    const id = String((await connect(settings)).at('data.id'));
+    const before = checked.at(-1);
+    assert.ok(before?.oauth);
+    renewed = { ...before, oauth: { ...before.oauth, refreshToken: 'R2', accessToken: 'A2' } };
+    outcome = { kind: 'problems', problems: [{ at: 'smtp', kind: 'unreachable', reason: 'gone' }] };
+    assert.equal((await sender.call('PATCH', `/v3/grants/${id}`, { settings })).status, 400);
+    const grant = await findGrant(sender.database.sql, sender.grant.app, id);
+    assert.ok(grant);
+    const kept = await openCredentials(sender.deps, grant.app, grant.id);
+    assert.equal(kept?.provider === 'imap' && kept.oauth?.refreshToken, 'R2');
+  });
+
   it('refuses what does not work, and another address', async () => {
     const id = String((await connect()).at('data.id'));
     const other = await sender.call('PATCH', `/v3/grants/${id}`, {

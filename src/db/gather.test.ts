@@ -91,6 +91,25 @@ describe('gathering', () => {
     assert.deepEqual(batches, [[1, 2], [4]]);
   });
 
+  it('lets what waits fail with a batch where that is asked for', async () => {
+    let batches = 0;
+    const ask = gather<number, number>({
+      atOnce: 1,
+      failTogether: true,
+      isTheirs: () => false,
+      run: async () => {
+        batches += 1;
+        throw new Error('gone');
+      },
+    });
+    const all = await Promise.allSettled([1, 2, 3].map(ask));
+    assert.deepEqual(
+      all.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
+    assert.equal(batches, 1);
+  });
+
   it('closes a batch that is heavy enough', async () => {
     const batches: (readonly number[])[] = [];
     const ask = gather<number, number>({

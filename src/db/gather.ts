@@ -7,13 +7,21 @@ export interface GatherOptions<T, R> {
   run(items: readonly T[]): Promise<readonly R[]>;
   /** Whether a batch failed because of what is in it, so that its halves are tried by themselves. */
   isTheirs(error: unknown): boolean;
+  /** Where a batch failed for what is not about its items, what waits behind it fails at once with it. */
+  readonly failTogether?: boolean;
 }
 
 /**
  * Does together what is asked for in one turn of the event loop or while an earlier batch is under way. A commit costs the
  * same for one row and for thirty. An item that its batch cannot take fails alone.
  */
-export function gather<T, R>({ atOnce, weight, run, isTheirs }: GatherOptions<T, R>): (item: T) => Promise<R> {
+export function gather<T, R>({
+  atOnce,
+  weight,
+  run,
+  isTheirs,
+  failTogether,
+}: GatherOptions<T, R>): (item: T) => Promise<R> {
   let waiting: Waiting<T, R>[] = [];
   let running = false;
 
@@ -52,7 +60,8 @@ export function gather<T, R>({ atOnce, weight, run, isTheirs }: GatherOptions<T,
         await settle(batch.slice(0, middle));
         await settle(batch.slice(middle));
       } else {
-        for (const { reject } of batch) reject(error);
+        const behind = failTogether && !isTheirs(error) ? waiting.splice(0) : [];
+        for (const { reject } of [...batch, ...behind]) reject(error);
       }
     }
   };

@@ -2,13 +2,14 @@ import type { Sql } from '../db/pool.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { mailboxOf } from '../providers/mailbox.ts';
 import type { Access, CheckProblem, Credentials, ImapCredentials, Providers } from '../providers/provider.ts';
+import { keepRenewed } from './credentials.ts';
 import { findGrant, type Grant, renewGrant, saveGrant } from './grants.ts';
 import { type ImapSettings, loginField, readImapSettings } from './imap-settings.ts';
 import type { Vault } from './vault.ts';
 
 export interface ConnectDeps {
   readonly sql: Sql;
-  readonly vault: Pick<Vault, 'seal'>;
+  readonly vault: Pick<Vault, 'seal' | 'open'>;
   readonly providers: Providers;
   readonly checkMs?: number;
 }
@@ -33,14 +34,15 @@ const CHECK_MS = 30_000;
  */
 export async function connectImap(deps: ConnectDeps, app: number, asked: Connection): Promise<Connected> {
   const read = readImapSettings(asked.settings);
-  if ((await findGrant(deps.sql, app, `email:${read.email}`))?.provider === 'practice') {
+  const known = await findGrant(deps.sql, app, `email:${read.email}`);
+  if (known?.provider === 'practice') {
     throw invalid('settings.email', `must not be ${read.email}, which is the address of a practice mailbox`);
   }
   return await saveGrant(deps, app, {
     provider: 'imap',
     email: read.email,
     settings: read.shown,
-    credentials: await tried(deps, app, asked, read),
+    credentials: await tried(deps, app, known, asked, read),
     ...(asked.name !== undefined && { name: asked.name }),
     ...(asked.scope !== undefined && { scope: asked.scope }),
   });
@@ -57,17 +59,27 @@ export async function reconnectImap(
     const field = asked.settings.email === undefined ? 'settings.imap_username' : 'settings.email';
     throw invalid(field, `must belong to ${grant.email}: connect another address as a grant of its own`);
   }
-  const credentials = await tried(deps, grant.app, asked, read);
+  const credentials = await tried(deps, grant.app, grant, asked, read);
   return await renewGrant(deps, grant, { settings: read.shown, scope: asked.scope ?? grant.scope, credentials });
 }
 
-/** The credentials, as trying them left them: a refresh token may have been exchanged. */
-async function tried(deps: ConnectDeps, app: number, asked: Connection, read: ImapSettings): Promise<Credentials> {
+/**
+ * The credentials, as trying them left them: a refresh token may have been exchanged. Where a grant lives on the same one, it
+ * keeps what came of it, also when the rest of the credentials turns out not to work.
+ */
+async function tried(
+  deps: ConnectDeps,
+  app: number,
+  known: Grant | null,
+  asked: Pick<Connection, 'settings'>,
+  read: ImapSettings,
+): Promise<Credentials> {
   let credentials: Credentials = read.credentials;
   const access: Access<Credentials> = {
     credentials,
-    async keep(_before, renewed) {
+    async keep(before, renewed) {
       credentials = renewed;
+      if (known !== null) await keepRenewed(deps, app, known.id, before, renewed);
     },
     reread: async () => null, // nobody else has them yet
   };
@@ -96,7 +108,9 @@ function sentenceOf(
   const server = credentials[place] ?? credentials.smtp;
   const name = `${server.host}:${server.port}`;
   if (kind === 'unauthorised') {
-    return { field: loginField(given, place), sentence: `${name} refused the login of "${server.user}": ${reason}` };
+    const words = reason.replace(/^\S+ refused the login(: )?/, '');
+    const said = words === '' ? '' : `: ${words}`;
+    return { field: loginField(given, place), sentence: `${name} refused the login of "${server.user}"${said}` };
   }
   // Most reasons name the server themselves.
   const sentence = reason.includes(server.host) ? reason : `${name} cannot be used: ${reason}`;

@@ -45,7 +45,7 @@ export async function keepRenewed(
     const next = kept === null ? null : afterExchange(kept, before, renewed);
     if (next === null || isDeepStrictEqual(next, kept)) return;
     await tx`
-      update grants set credentials = ${sealCredentials(deps.vault, id, next)}, updated_at = now()
+      update grants set credentials = ${sealCredentials(deps.vault, id, next)}
       where app = ${app} and id = ${id}`;
   });
 }

@@ -33,7 +33,7 @@ import { showCopies, showHits, showNotify, showRecorder } from './figures.ts';
 import type { Releasers } from './releasers.ts';
 
 /** How long sends may go on when the service stops, and then what is said of them be written down. */
-const SENDS_MS = 2_000;
+const SENDS_MS = 1_500;
 const RECORDS_MS = 1_000;
 
 /** Brings up the roles asked for and returns what is to be said when they are. */
@@ -84,10 +84,11 @@ export async function startInside(deps: {
   const ledger = makeLedger({ sql: database.pool('ledger', 3), log });
   const running = new Set<Promise<unknown>>();
   // While the doors are still open: a send that is cut off here says what became of it.
-  releasers.add('work', 'sends', async () => {
-    await Promise.race([Promise.allSettled([...running]), delay(SENDS_MS, null, { ref: false })]);
+  const otherUsers: (() => Promise<void>)[] = [];
+  releasers.add('work', 'mailboxes', async () => {
+    await Promise.all([ended(running, SENDS_MS), ...otherUsers.map((close) => close())]);
     await closeProviders();
-    await Promise.race([Promise.allSettled([...running]), delay(RECORDS_MS, null, { ref: false })]);
+    await ended(running, RECORDS_MS);
     ledger.close();
   });
   const sendDeps = {
@@ -116,9 +117,9 @@ export async function startInside(deps: {
     releasers.add('work', 'notify', () => notify.stop());
     showNotify(metrics, notify);
     const recovery = startRecovery(sendDeps);
-    releasers.add('work', 'recovery', () => recovery.close());
+    otherUsers.push(() => recovery.close());
     const copies = startSentCopies({ sql: database.pool('sent copies', 2), vault, providers, log, onFacts });
-    releasers.add('work', 'sent copies', () => copies.close());
+    otherUsers.push(() => copies.close());
     showCopies(metrics, copies.counts);
     doors.watch('work', database.reachable);
   }
@@ -149,4 +150,12 @@ export async function startInside(deps: {
     return banner(config, first, await retrying(() => createSignInToken(api)));
   }
   return `Telltale is ready: ${[...config.roles].join(', ')} on port ${config.port}\n`;
+}
+
+/** Resolves once nothing goes on any more, at the latest after `ms`; what begins meanwhile is waited for too. */
+async function ended(running: ReadonlySet<Promise<unknown>>, ms: number): Promise<void> {
+  const until = delay(ms, 'over', { ref: false });
+  while (running.size > 0) {
+    if ((await Promise.race([Promise.allSettled([...running]), until])) === 'over') return;
+  }
 }

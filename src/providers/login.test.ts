@@ -121,7 +121,7 @@ describe('the imap provider with XOAUTH2', () => {
   it('is unauthorised where the refused refresh token is still the one that is kept', async () => {
     row.kept = good({ refreshToken: 'never-given' });
     assert.equal((await send(row.open())).kind, 'unauthorised');
-    assert.equal(row.rereads, 2);
+    assert.equal(row.rereads, 4);
   });
 
   it('asks once only where nobody else can have put other credentials there', async () => {

@@ -18,6 +18,8 @@ export interface Call<O> {
 
 /** For another process, which exchanged the refresh token, to keep what it got. */
 const LOOK_AGAIN_MS = 2_000;
+/** Six seconds in all: an exchange rarely takes longer, and the caller waits. */
+const LOOKS = 3;
 
 /**
  * Makes a call with what the credentials hold. An access token is got first where there is none that is good; one
@@ -102,7 +104,7 @@ async function keptMeanwhile<O>(
   lookAgainMs: number,
 ): Promise<Kept> {
   try {
-    for (const wait of [0, lookAgainMs]) {
+    for (const wait of [0, ...Array.from({ length: LOOKS }, () => lookAgainMs)]) {
       if (wait > 0) await inTime(signal, delay(wait, null, { signal }));
       const credentials = await inTime(signal, access.reread());
       if (credentials === null) break;

@@ -34,7 +34,7 @@ export interface AccessTokensDeps {
   readonly now?: () => number;
 }
 
-const GOOD_FOR_MS = 60_000;
+const GOOD_FOR_MS = 20_000;
 const DEADLINE_MS = 15_000;
 const CLOSE_MS = 1_000;
 const MOST_BYTES = 65_536;

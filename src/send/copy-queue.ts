@@ -35,12 +35,12 @@ export interface Wanted {
 /**
  * Claims due copies: one of a mailbox, none of a mailbox that is worked on or rests. The copies of an expired grant wait
  * for its renewal until they are old. New ones come first, otherwise in any order: by time, a mailbox with thousands of
- * copies would be served before everybody else.
+ * copies would be served before everybody else, and within one a copy that always fails would be the only one tried.
  */
 export async function claimDue(sql: Sql, { most, retries, claimMs, mailbox }: Wanted): Promise<Copy[]> {
   const here = mailbox ? sql`and s.app = ${mailbox.app} and s.grant_id = ${mailbox.grantId}` : sql``;
   return await sql<Copy[]>`
-    update sent_copies c set attempts = c.attempts + 1, claimed_until = now() + ${ms(sql, claimMs)}
+    update sent_copies c set attempts = c.attempts + 1, claimed_until = clock_timestamp() + ${ms(sql, claimMs)}
     from (
       select app, message_id from (
         select *, row_number() over (partition by attempts > 0 order by random()) as nth from (
@@ -52,7 +52,7 @@ export async function claimDue(sql: Sql, { most, retries, claimMs, mailbox }: Wa
               select from sent_copies o
               where o.app = s.app and o.grant_id = s.grant_id and o.claimed_until > now()
             ) ${here}
-          order by s.app, s.grant_id, s.attempts desc, s.next_attempt_at, s.message_id
+          order by s.app, s.grant_id, s.attempts desc, random()
         ) mailboxes
       ) shuffled
       where attempts = 0 or nth <= ${retries}::integer
@@ -81,12 +81,17 @@ export async function giveBack(sql: Sql, copy: Copy): Promise<void> {
   await sql`update sent_copies set claimed_until = null, attempts = attempts - 1 where ${claimed(sql, copy)}`;
 }
 
-/** Puts off every copy of its mailbox together, except the old ones: those are given up, and their messages' ids returned. */
+/**
+ * Puts off every copy of its mailbox together. Where this one is old, all old ones are given up instead, and their messages'
+ * ids returned.
+ */
 export async function restMailbox(sql: Sql, copy: Copy, waitMs: number): Promise<readonly string[]> {
   const free = sql`app = ${copy.app} and grant_id = ${copy.grantId}
     and (claimed_until is null or claimed_until <= now() or ${claimed(sql, copy)})`;
-  const gone = await sql<{ id: string }[]>`
-    delete from sent_copies where ${free} and created_at < now() - ${ms(sql, OLD_MS)} returning message_id as id`;
+  const gone = copy.old
+    ? await sql<{ id: string }[]>`
+        delete from sent_copies where ${free} and created_at < now() - ${ms(sql, OLD_MS)} returning message_id as id`
+    : [];
   await sql`
     update sent_copies set attempts = ${copy.attempts}, next_attempt_at = now() + ${ms(sql, waitMs)},
       claimed_until = now() + ${ms(sql, waitMs)}

@@ -92,10 +92,11 @@ describe('the ledger of sends', () => {
   });
 
   it('takes text with half an emoji in it, as a field cut elsewhere leaves it', async () => {
-    const half = message({ subject: 'Hello \ud83d', label: '\ude00!' });
+    const half = message({ subject: 'Hello \ud83d', label: '\ude00!', metadata: { key1: 'v\ud800' } });
     assert.equal(await reserved(half, ['https://a.test/\ud83d']), 'reserved');
     const stored = await messageById(sender.database.sql, half.app, half.id);
     assert.deepEqual([stored?.subject, stored?.label], ['Hello \ufffd', '\ufffd!']);
+    assert.deepEqual(stored?.metadata, { key1: 'v\ufffd' });
   });
 
   it('believes the surest of two results that come together, and keeps its copy alone', async () => {

@@ -59,6 +59,7 @@ export function makeLedger({ sql, log, retryMs = RETRY_MS }: LedgerDeps): Ledger
     atOnce: AT_ONCE,
     weight: { of: bytesOf, most: BYTES_AT_ONCE },
     isTheirs,
+    failTogether: true, // each batch waits ten seconds for the database, and callers for theirs
     async run(results) {
       await retrying(() => write(sql, surest(results)));
       return results.map(() => true);

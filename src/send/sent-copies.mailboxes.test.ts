@@ -18,7 +18,7 @@ let sender: Sender;
 let tries: { readonly grantId: string; readonly messageId: string }[] = [];
 let underWay = 0;
 let mostUnderWay = 0;
-type Behaviour = (signal: AbortSignal) => Promise<CopyOutcome>;
+type Behaviour = (signal: AbortSignal, messageId: string) => Promise<CopyOutcome>;
 /** By grant; the others keep the copy. */
 const behaviours = new Map<string, Behaviour>();
 const running: SentCopies[] = [];
@@ -32,7 +32,8 @@ before(async () => {
         underWay += 1;
         mostUnderWay = Math.max(mostUnderWay, underWay);
         try {
-          return await (behaviours.get(account.grantId)?.(signal) ?? Promise.resolve<CopyOutcome>({ kind: 'kept' }));
+          return await (behaviours.get(account.grantId)?.(signal, copy.messageId) ??
+            Promise.resolve<CopyOutcome>({ kind: 'kept' }));
         } finally {
           underWay -= 1;
         }
@@ -116,6 +117,19 @@ describe('copies of many mailboxes', () => {
     start();
     await emptied(live);
     assert.equal(triesOf(dead), 1);
+  });
+
+  it('are all kept but the one with which the mailbox always breaks', async () => {
+    let bad = '';
+    const breaking = await mailbox(async (_signal, messageId) => {
+      bad ||= messageId;
+      return messageId === bad ? GONE : { kind: 'kept' };
+    });
+    await put(breaking, 6);
+    start({ pollMs: 10, schedule: [1] });
+    await eventually('only the bad one is left', async () =>
+      (await rowsOf(breaking)).copies === 1 ? true : undefined,
+    );
   });
 
   it('go at once while dead mailboxes, however many, are tried again', async () => {

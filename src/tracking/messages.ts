@@ -64,7 +64,7 @@ export async function reserveAll(sql: Query, reservations: readonly Reservation[
     reply_to: message.ancestors.at(-1) ?? null,
     ancestors: [...message.ancestors],
     subject: message.subject.toWellFormed(),
-    metadata: message.metadata,
+    metadata: wellFormed(message.metadata),
   }));
   const links = reservations.flatMap(({ message, links: tracked }) =>
     tracked.map(({ index, url }) => ({
@@ -88,6 +88,10 @@ export async function reserveAll(sql: Query, reservations: readonly Reservation[
     insert into links (app, message_id, link_index, url)
     select app, message_id, link_index, url
     from jsonb_to_recordset(${sql.json(links)}) as l (app integer, message_id uuid, link_index smallint, url text)`;
+}
+
+function wellFormed(metadata: TrackedMessage['metadata']): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key.toWellFormed(), value.toWellFormed()]));
 }
 
 /** One message by itself. */

@@ -3,7 +3,7 @@ export type Settings = Readonly<Record<string, string>>;
 
 /** Sized for a service that shares a small machine with its database: many short transactions, hot small tables. */
 export const SETTINGS: Settings = {
-  max_connections: '40',
+  max_connections: '60',
   shared_buffers: '64MB',
   huge_pages: 'off',
   // No helper processes for reading (18's default starts three): the data is small and in the page cache.

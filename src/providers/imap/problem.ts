@@ -64,7 +64,7 @@ export function problemOf(error: unknown, host: string, clean = (words: string):
   const message = error instanceof Error ? error.message : '';
   const code = property(error, 'code');
   const certificate = certificateProblem(error);
-  if (certificate !== null) return { kind: 'certificate', reason: `${host} was not trusted: ${certificate}` };
+  if (certificate !== null) return { kind: 'certificate', reason: `${host}: ${certificate}` };
   if (failure.atLogin && failure.status !== '') {
     if (mayPass(failure) && !WRONG_SECRET.test(failure.text))
       return { kind: 'unreachable', reason: `${host} lets nobody in for now${said}` };

@@ -115,11 +115,17 @@ export function makeSmtp({ network, limits }: SmtpDeps): Smtp {
         if (own.aborted) return { kind: 'unreachable', reason: String(own.reason) };
         const secret = digestOf(auth);
         const mailbox = JSON.stringify([server.host.toLowerCase(), server.port, server.security, server.user]);
+        const asked = performance.now();
         const place = await places.take(mailbox, secret, own);
+        const queuedMs = performance.now() - asked;
         if (place === null && closed) return { kind: 'unreachable', reason: CLOSING };
         if (place === null) return { kind: 'throttled', reason: busy(waiting.connections) };
         const opening = { network, server, auth, sender: mail.envelope.from };
-        return sendAt(place, () => openSession(opening, own), secret, mail, own);
+        const outcome = await sendAt(place, () => openSession(opening, own), secret, mail, own);
+        // Its turn came too late: what it then says of the connection is only that its time was over.
+        const starved =
+          outcome.kind === 'unreachable' && signal.aborted && queuedMs > performance.now() - asked - queuedMs;
+        return starved ? { kind: 'throttled', reason: busy(waiting.connections) } : outcome;
       }),
 
     get mailboxes() {
