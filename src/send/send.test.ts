@@ -214,7 +214,7 @@ describe('a refused message', () => {
     ],
     [
       'metadata that cannot be stored',
-      { metadata: { key1: '\ud800' }, tracking_options: { thread_replies: true } },
+      { metadata: { key1: 'a\0b' }, tracking_options: { thread_replies: true } },
       400,
       'api.tracking_error',
       reply,
