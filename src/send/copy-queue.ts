@@ -35,7 +35,7 @@ export interface Wanted {
 /**
  * Claims due copies: one of a mailbox, none of a mailbox that is worked on or rests. The copies of an expired grant wait
  * for its renewal until they are old. New ones come first, otherwise in any order: by time, a mailbox with thousands of
- * copies would be served before everybody else, and within one a copy that always fails would be the only one tried.
+ * copies would be served before everybody else, and within one a copy that always fails would be the only one tried. Old ones are decided on first.
  */
 export async function claimDue(sql: Sql, { most, retries, claimMs, mailbox }: Wanted): Promise<Copy[]> {
   const here = mailbox ? sql`and s.app = ${mailbox.app} and s.grant_id = ${mailbox.grantId}` : sql``;
@@ -52,7 +52,7 @@ export async function claimDue(sql: Sql, { most, retries, claimMs, mailbox }: Wa
               select from sent_copies o
               where o.app = s.app and o.grant_id = s.grant_id and o.claimed_until > now()
             ) ${here}
-          order by s.app, s.grant_id, s.attempts desc, random()
+          order by s.app, s.grant_id, s.attempts desc, s.created_at < now() - ${ms(sql, OLD_MS)} desc, random()
         ) mailboxes
       ) shuffled
       where attempts = 0 or nth <= ${retries}::integer
