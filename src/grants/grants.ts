@@ -126,13 +126,11 @@ export async function updateGrant(
   sql: Sql,
   app: number,
   id: GrantId,
-  patch: { readonly settings?: JsonObject; readonly scope?: readonly string[] },
+  { scope }: Pick<Grant, 'scope'>,
 ): Promise<Grant | null> {
   return await transaction(sql, async (tx) => {
-    const settings = patch.settings === undefined ? tx`settings` : tx`${tx.json({ ...patch.settings })}::jsonb`;
-    const scope = patch.scope === undefined ? tx`scope` : tx`${[...patch.scope]}::text[]`;
     const [row] = await tx<GrantRow[]>`
-      update grants set settings = ${settings}, scope = ${scope}, updated_at = now()
+      update grants set scope = ${[...scope]}::text[], updated_at = now()
       where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
     return row ? await tell(tx, 'changed', toGrant(row)) : null;
   });

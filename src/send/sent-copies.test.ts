@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
+import { tryDueCopies } from '../../test/support/due-copies.ts';
 import { type Sender, startSender, TRACKING_URL } from '../../test/support/sender.ts';
 import { eventually } from '../../test/support/service.ts';
 import { transaction } from '../db/transaction.ts';
@@ -8,7 +9,7 @@ import { deleteGrant, expireGrant, type Grant, saveGrant } from '../grants/grant
 import type { CopyOutcome, ImapCredentials, Provider, SentCopy } from '../providers/provider.ts';
 import { linkUrl, pixelUrl } from '../tracking/token.ts';
 import type { CopyCounts } from './keep-copy.ts';
-import { keepDue, putSentCopies, startSentCopies } from './sent-copies.ts';
+import { putSentCopies, startSentCopies } from './sent-copies.ts';
 
 const SERVER = { host: 'mail.shop.test', port: 465, security: 'tls', user: 'nyla', password: 'p' } as const;
 const credentials: ImapCredentials = { provider: 'imap', smtp: SERVER, imap: { ...SERVER, port: 993 } };
@@ -57,7 +58,7 @@ const schedule = [0, 0, 0];
 
 async function round(): Promise<number> {
   await sender.database.sql`update sent_copies set next_attempt_at = now() where claimed_until is null`;
-  return await keepDue({ ...sender.deps, schedule }, counts, new AbortController().signal);
+  return await tryDueCopies({ ...sender.deps, schedule }, counts);
 }
 
 /** As if everything had been made so many hours earlier. */
@@ -113,7 +114,7 @@ describe('the copy for Sent', () => {
 
   it('is not asked for before the server had time to keep one itself', async () => {
     await send({ body: '<p>x</p>' });
-    assert.equal(await keepDue(sender.deps, counts, new AbortController().signal), 0);
+    assert.equal(await tryDueCopies({ ...sender.deps, schedule }, counts), 0);
     assert.equal(await left(), 1);
   });
 

@@ -147,14 +147,6 @@ export function startSentCopies(deps: SentCopiesDeps): SentCopies {
   };
 }
 
-/** One try of each due mailbox, `WORKERS` at most; returns how many copies were looked at. */
-export async function keepDue(deps: SentCopiesDeps, counts: CopyCounts, cut: AbortSignal): Promise<number> {
-  const settled = withDefaults(deps);
-  const copies = await claimDue(deps.sql, { most: WORKERS, retries: RETRYING, claimMs: 2 * settled.tryMs });
-  await Promise.all(copies.map((copy) => keep(settled, counts, copy, cut)));
-  return copies.length;
-}
-
 function withDefaults(deps: SentCopiesDeps): KeepDeps {
   return { ...deps, schedule: deps.schedule ?? SCHEDULE, tryMs: deps.tryMs ?? TRY_MS };
 }

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
 import { recoverSends } from '../../src/send/recover.ts';
-import { keepDue } from '../../src/send/sent-copies.ts';
 import { messageById } from '../../src/tracking/messages.ts';
 import { type BareMail, startBareMail } from '../support/bare-mail.ts';
+import { tryDueCopies } from '../support/due-copies.ts';
 import { openGate } from '../support/gate.ts';
 import { startMailService } from '../support/mail-service.ts';
 import { payloadOf } from '../support/notify-run.ts';
@@ -241,7 +241,7 @@ describe('mail servers that fail', () => {
     const counts = { kept: 0, there: 0, retried: 0, givenUp: 0 };
     const keepNow = async (): Promise<void> => {
       await sql`update sent_copies set next_attempt_at = now()`;
-      await keepDue({ ...deps, schedule: [0, 0, 0, 0] }, counts, new AbortController().signal);
+      await tryDueCopies({ ...deps, schedule: [0, 0, 0, 0] }, counts);
     };
     await sql`delete from sent_copies`;
     const { answer, subject } = await send({ body: '<p>Kept</p>' });
