@@ -52,6 +52,14 @@ describe('settings', () => {
       TELLTALE_ALLOW_PRIVATE_TARGETS: 'intranet',
       TELLTALE_MAIL_CA_FILE: '/nowhere/ca.pem',
       TELLTALE_OUTGOING_ADDRESSES: 'mail.example.com',
+      TELLTALE_SMTP_URL: 'mail.example.com:587',
+      TELLTALE_SMTP_FROM: 'Telltale',
+      TELLTALE_FAILING_MINUTES: '1',
+      TELLTALE_FAILED_HOURS: 'long',
+      TELLTALE_FAILURE_PERCENT: '101',
+      TELLTALE_NOTIFICATION_DAYS: '-1',
+      GOOGLE_APPLICATION_CREDENTIALS: '/nowhere/key.json',
+      PUBSUB_EMULATOR_HOST: 'localhost',
       TELLTALE_PRACTICE: 'yes',
       TELLTALE_LOG_LEVEL: 'loud',
     });
@@ -73,6 +81,36 @@ describe('settings', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  it('sends notices only with a server and a sender', () => {
+    const url = 'smtps://telltale:tiny-one@mail.example.com';
+    assert.equal(loadConfig({}).smtp, null);
+    assert.match(problemsOf({ TELLTALE_SMTP_URL: url }).join(), /^TELLTALE_SMTP_FROM: must be set/);
+    for (const from of ['telltale@example.com', 'Telltale <telltale@example.com>']) {
+      assert.deepEqual(loadConfig({ TELLTALE_SMTP_URL: url, TELLTALE_SMTP_FROM: from }).smtp, { url, from });
+    }
+    for (const wrong of ['smtp://', 'smtp://h/path', 'smtp://h?tls=no', 'http://h']) {
+      const problems = problemsOf({ TELLTALE_SMTP_URL: wrong, TELLTALE_SMTP_FROM: 'a@example.com' });
+      assert.deepEqual(
+        problems.map((problem) => problem.split(':')[0]),
+        ['TELLTALE_SMTP_URL'],
+        wrong,
+      );
+    }
+  });
+
+  it('has the thresholds of the page, and takes others within bounds', () => {
+    assert.deepEqual(loadConfig({}).health, { failingMinutes: 15, failedHours: 72, failurePercent: 95 });
+    assert.equal(loadConfig({ TELLTALE_FAILED_HOURS: '24' }).health.failedHours, 24);
+    assert.equal(loadConfig({}).notificationDays, 90);
+    assert.equal(loadConfig({ TELLTALE_NOTIFICATION_DAYS: '0' }).notificationDays, 0);
+  });
+
+  it('reads what Pub/Sub needs under the names Google gave it', () => {
+    assert.deepEqual(loadConfig({}).google, { credentialsFile: null, pubsubEmulator: null });
+    assert.equal(loadConfig({ PUBSUB_EMULATOR_HOST: 'pubsub:8085' }).google.pubsubEmulator, 'pubsub:8085');
+    assert.equal(loadConfig({ PUBSUB_EMULATOR_HOST: '[::1]:8085' }).google.pubsubEmulator, '[::1]:8085');
   });
 
   it('wants a secret with a database of your own', () => {

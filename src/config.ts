@@ -1,11 +1,27 @@
 // The only reader of the environment. Every setting stands in `.env.example` and docs/operations.md; a test compares them.
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { AddressProblem, normalAddress, parseRanges, type Ranges } from './addresses.ts';
+import { AddressProblem, parseRanges, type Ranges } from './addresses.ts';
 import { StartError } from './errors.ts';
-import { KeyringProblem, parseKeyring } from './keyring.ts';
+import { KeyringProblem } from './keyring.ts';
 import type { LogLevel } from './log.ts';
+import {
+  oneOf,
+  parseAddressList,
+  parseApiKey,
+  parseAuthorities,
+  parseCredentialsFile,
+  parseDatabaseUrl,
+  parseHost,
+  parseHostAndPort,
+  parseNumber,
+  parseOrigin,
+  parsePort,
+  parseSecret,
+  parseSender,
+  parseSmtpUrl,
+  parseSwitch,
+  ValueProblem,
+} from './setting-values.ts';
 
 /** Every process answers links and pixels and records its own hits: `edge` is always among its roles. */
 export type Role = 'api' | 'edge' | 'work';
@@ -30,9 +46,30 @@ export interface Config {
   readonly mailCa: string | null;
   /** From where this installation's requests come, as its receivers see it; only shown. */
   readonly outgoingAddresses: readonly string[];
+  /** The operator's own mail server for notices to people, and their sender; null: no notices are sent. */
+  readonly smtp: { readonly url: string; readonly from: string } | null;
+  /** When a destination is called failing and when failed (contract 3.6). */
+  readonly health: HealthThresholds;
+  /** How long notifications and the history of their deliveries are kept; 0 for ever. */
+  readonly notificationDays: number;
+  readonly google: GoogleSettings;
   readonly practice: boolean;
   readonly logLevel: LogLevel;
   readonly roles: ReadonlySet<Role>;
+}
+
+export interface HealthThresholds {
+  readonly failingMinutes: number;
+  readonly failedHours: number;
+  /** Of a destination's attempts. */
+  readonly failurePercent: number;
+}
+
+export interface GoogleSettings {
+  /** Null: what the machine offers (application-default credentials). */
+  readonly credentialsFile: string | null;
+  /** `host:port` of an emulator that is used instead of the service; null for the service. */
+  readonly pubsubEmulator: string | null;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -51,6 +88,14 @@ export const SETTINGS = [
   'TELLTALE_ALLOW_PRIVATE_TARGETS',
   'TELLTALE_MAIL_CA_FILE',
   'TELLTALE_OUTGOING_ADDRESSES',
+  'TELLTALE_SMTP_URL',
+  'TELLTALE_SMTP_FROM',
+  'TELLTALE_FAILING_MINUTES',
+  'TELLTALE_FAILED_HOURS',
+  'TELLTALE_FAILURE_PERCENT',
+  'TELLTALE_NOTIFICATION_DAYS',
+  'GOOGLE_APPLICATION_CREDENTIALS',
+  'PUBSUB_EMULATOR_HOST',
   'TELLTALE_PRACTICE',
   'TELLTALE_LOG_LEVEL',
 ] as const;
@@ -68,7 +113,7 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
     try {
       return parse();
     } catch (error) {
-      if (!(error instanceof Problem || error instanceof AddressProblem || error instanceof KeyringProblem))
+      if (!(error instanceof ValueProblem || error instanceof AddressProblem || error instanceof KeyringProblem))
         throw error;
       problems.push(`${name}: ${error.message}`);
       return fallback;
@@ -101,6 +146,13 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
     );
   }
   const loopback = isLoopback(publicUrl);
+  const number = (name: (typeof SETTINGS)[number], fallback: number, least: number, most: number): number =>
+    check(name, () => parseNumber(read(name) ?? String(fallback), least, most), fallback);
+  const smtpUrl = check('TELLTALE_SMTP_URL', () => parseSmtpUrl(read('TELLTALE_SMTP_URL')), null);
+  const smtpFrom = check('TELLTALE_SMTP_FROM', () => parseSender(read('TELLTALE_SMTP_FROM')), null);
+  if (smtpUrl !== null && read('TELLTALE_SMTP_FROM') === null) {
+    problems.push('TELLTALE_SMTP_FROM: must be set when TELLTALE_SMTP_URL is: the address that notices come from.');
+  }
   const config: Config = {
     port,
     host,
@@ -123,6 +175,21 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
       () => parseAddressList(read('TELLTALE_OUTGOING_ADDRESSES') ?? ''),
       [],
     ),
+    smtp: smtpUrl === null || smtpFrom === null ? null : { url: smtpUrl, from: smtpFrom },
+    health: {
+      failingMinutes: number('TELLTALE_FAILING_MINUTES', 15, 5, 1_440),
+      failedHours: number('TELLTALE_FAILED_HOURS', 72, 1, 720),
+      failurePercent: number('TELLTALE_FAILURE_PERCENT', 95, 1, 100),
+    },
+    notificationDays: number('TELLTALE_NOTIFICATION_DAYS', 90, 0, 36_500),
+    google: {
+      credentialsFile: check(
+        'GOOGLE_APPLICATION_CREDENTIALS',
+        () => parseCredentialsFile(read('GOOGLE_APPLICATION_CREDENTIALS')),
+        null,
+      ),
+      pubsubEmulator: check('PUBSUB_EMULATOR_HOST', () => parseHostAndPort(read('PUBSUB_EMULATOR_HOST')), null),
+    },
     practice: check('TELLTALE_PRACTICE', () => parseSwitch(read('TELLTALE_PRACTICE'), loopback), loopback),
     logLevel: check('TELLTALE_LOG_LEVEL', () => oneOf(read('TELLTALE_LOG_LEVEL') ?? 'info', LEVELS), 'info'),
     roles: check('--roles', () => parseRoles(args), new Set(ROLES)),
@@ -131,86 +198,18 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
   return config;
 }
 
-class Problem extends Error {}
-
 const NONE = parseRanges('');
-
-function parsePort(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) throw new Problem(`"${text}" is not a port from 1 to 65535.`);
-  return port;
-}
-
-function parseHost(text: string): string {
-  if (text === 'localhost' || normalAddress(text) !== '') return text;
-  throw new Problem(`"${text}" is not an address to listen on, such as 127.0.0.1, 0.0.0.0 or ::.`);
-}
-
-function parseOrigin(text: string): string {
-  if (!URL.canParse(text)) throw new Problem(`"${text}" is not a URL such as https://mail.example.com.`);
-  const url = new URL(text);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Problem(`"${text}" is neither http nor https.`);
-  if (url.username !== '' || url.password !== '') throw new Problem('must not contain a user name or password.');
-  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-    throw new Problem(`"${text}" must be an origin without path, query or fragment: the Nylas SDKs drop a base path.`);
-  }
-  return url.origin;
-}
-
-function parseDatabaseUrl(text: string | null): string | null {
-  if (text === null) return null;
-  if (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text)) return text;
-  throw new Problem('is not a URL such as postgres://user:password@host:5432/telltale.');
-}
-
-function parseSecret(text: string | null): string | null {
-  if (text !== null) parseKeyring(text);
-  return text;
-}
-
-function parseApiKey(text: string | null): string | null {
-  if (text === null || /^[\x21-\x7e]{8,256}$/.test(text)) return text;
-  throw new Problem('must have 8 to 256 visible ASCII characters and no spaces.');
-}
-
-function parseAuthorities(file: string | null): string | null {
-  if (file === null) return null;
-  try {
-    const pem = readFileSync(file, 'utf8');
-    new X509Certificate(pem); // throws where the first is none
-    return pem;
-  } catch (error) {
-    const why = error instanceof Error && 'code' in error ? String(error.code) : 'no PEM certificate';
-    throw new Problem(`"${file}" is no file of certificates in PEM form (${why}).`);
-  }
-}
-
-/** Addresses and ranges as they were written, each checked. */
-function parseAddressList(text: string): readonly string[] {
-  parseRanges(text);
-  return text.split(/[\s,]+/).filter((part) => part !== '');
-}
-
-function parseSwitch(text: string | null, fallback: boolean): boolean {
-  return text === null ? fallback : oneOf(text, ['on', 'off']) === 'on';
-}
 
 function parseRoles(args: readonly string[]): ReadonlySet<Role> {
   if (args.length === 0) return new Set(ROLES);
   const [, text = args[1]] = /^--roles(?:=(.*))?$/.exec(args[0] ?? '') ?? [];
   const expected = args[0] === '--roles' ? 2 : 1;
   if (text === undefined || args.length !== expected) {
-    throw new Problem(
+    throw new ValueProblem(
       `"${args.join(' ')}" is not understood; the one option is --roles with some of ${ROLES.join(',')}.`,
     );
   }
   return new Set<Role>(['edge', ...text.split(',').map((role) => oneOf(role.trim(), ROLES))]);
-}
-
-function oneOf<T extends string>(text: string, allowed: readonly T[]): T {
-  const found = allowed.find((value) => value === text);
-  if (found === undefined) throw new Problem(`"${text}" is none of ${allowed.join(', ')}.`);
-  return found;
 }
 
 function isLoopback(origin: string): boolean {
