@@ -6,4 +6,5 @@ process.exitCode = await runCommand({
   env: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  input: process.stdin,
 });

@@ -29,6 +29,7 @@ export const appCreate: Command = {
   words: ['app', 'create'],
   usage: 'NAME [--sandbox]',
   summary: 'make an application, its API key and its practice mailbox',
+  options: ['sandbox'],
   check: count(1),
   async run({ sql, config, sandbox }, [name = '']) {
     const problem = nameProblem(name);

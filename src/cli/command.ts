@@ -1,15 +1,43 @@
-import type { Config } from '../config.ts';
+import type { Config, Environment } from '../config.ts';
 import type { Sql } from '../db/pool.ts';
 
-export interface Command {
+interface CommandLine {
   readonly words: readonly string[];
   /** What follows the words, for the help. */
   readonly usage: string;
   readonly summary: string;
+  /** Which of {@link OPTIONS} it takes. */
+  readonly options?: readonly (keyof Options)[];
   /** Throws a UsageError before anything is touched. */
-  check(input: readonly string[]): void;
+  check(input: readonly string[], options: Options): void;
+}
+
+/** Works on the service's database. */
+export interface Command extends CommandLine {
   run(context: CommandContext, input: readonly string[]): Promise<Output>;
 }
+
+/** Needs neither database nor settings. */
+export interface LoneCommand extends CommandLine {
+  runAlone(context: LoneContext, input: readonly string[]): Promise<Output>;
+}
+
+/** What commands take beyond --json and --help. */
+export const OPTIONS = {
+  sandbox: { type: 'boolean' },
+  secret: { type: 'string' },
+  'secret-file': { type: 'string' },
+  signature: { type: 'string' },
+  id: { type: 'string' },
+  timestamp: { type: 'string' },
+  'webhook-signature': { type: 'string' },
+} as const;
+
+export type Options = {
+  readonly [Name in keyof typeof OPTIONS]?:
+    | ((typeof OPTIONS)[Name]['type'] extends 'boolean' ? boolean : string)
+    | undefined;
+};
 
 export interface CommandContext {
   readonly sql: Sql;
@@ -17,10 +45,21 @@ export interface CommandContext {
   readonly sandbox: boolean;
 }
 
+export interface LoneContext {
+  readonly options: Options;
+  readonly env: Environment;
+  /** Standard input. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
 /** The same answer for programs and for people. */
 export interface Output {
   readonly json: unknown;
   readonly text: string;
+  /** The answer is a no: exit code 1. */
+  readonly no?: boolean;
 }
 
 /** The command line itself is wrong. */

@@ -1,11 +1,13 @@
 import { appCreate, appList, appSet, appUpgrade } from './app.ts';
-import type { Command } from './command.ts';
+import type { Command, LoneCommand } from './command.ts';
 import { grantDelete, grantList } from './grant.ts';
 import { keyCreate, keyList, keyRevoke } from './key.ts';
 import { signIn } from './sign-in.ts';
+import { verify } from './verify.ts';
+import { webhookDeliveries, webhookList, webhookReplay, webhookRetry } from './webhook.ts';
 
 /** In the order of the help. */
-export const COMMANDS: readonly Command[] = [
+export const COMMANDS: readonly (Command | LoneCommand)[] = [
   appCreate,
   appList,
   appSet,
@@ -15,5 +17,10 @@ export const COMMANDS: readonly Command[] = [
   keyRevoke,
   grantList,
   grantDelete,
+  webhookList,
+  webhookDeliveries,
+  webhookReplay,
+  webhookRetry,
   signIn,
+  verify,
 ];
