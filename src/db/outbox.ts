@@ -1,8 +1,11 @@
+import type postgres from 'postgres';
 import { arrayText } from './arrays.ts';
 import type { Query, Sql, Tx } from './pool.ts';
 
-/** Told of a subject as it then was: flat, and for the reader in the room that wrote it. */
-export type FactDetail = { readonly [name: string]: string | number | boolean | readonly string[] };
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+
+/** Told of a subject as it then was, for the reader in the room that wrote it. */
+export type FactDetail = { readonly [name: string]: Json };
 
 /** What happened, small enough to be written with every counted event; its payload is rendered at delivery. */
 export interface Fact {
@@ -54,27 +57,61 @@ export async function emit(tx: Query, facts: readonly Fact[]): Promise<void> {
     ) as fact (app, trigger, message_id, sequence, subject, detail, link_counts, happened_at)`;
 }
 
+type Part = postgres.PendingQuery<postgres.Row[]>;
+
+/**
+ * The part of a statement that writes the facts of what the same statement made true: no round trip of its own, and no
+ * transaction around it. `rows` selects app, trigger, message_id, detail and happened_at.
+ */
+export function emitFrom(sql: Query, rows: Part): Part {
+  return sql`insert into outbox (app, trigger, message_id, detail, happened_at) ${rows}`;
+}
+
 /** As JSON texts for a parameter. Null where none has any, as counted events: `unnest` fills that up. */
 export function detailTexts(facts: readonly Fact[]): (string | null)[] | null {
   if (!facts.some((fact) => fact.detail)) return null;
-  return facts.map((fact) => (fact.detail ? JSON.stringify(fact.detail) : null));
+  return facts.map((fact) => (fact.detail ? storable(JSON.stringify(fact.detail)) : null));
+}
+
+/** What `jsonb` refuses: a NUL goes, half a surrogate pair becomes U+FFFD. Both stand in JSON as escapes alone. */
+function storable(json: string): string {
+  if (!json.includes('\\u')) return json;
+  return json.replace(/\\(?:u0000|ud[89a-f][0-9a-f]{2}|.)/g, (written) => {
+    if (written === '\\u0000') return '';
+    return written.startsWith('\\ud') ? '\ufffd' : written;
+  });
+}
+
+// Details of mail hold up to a megabyte each, and 500 of them at once a process could not. Compressed, as they lie there.
+const DETAIL_BYTES = 4_000_000;
+
+export interface Haul {
+  /** In the order in which they were written. */
+  readonly facts: readonly Taken[];
+  /** There were fewer than asked for because their details are large: the next ones may be waiting. */
+  readonly isCut: boolean;
 }
 
 /**
  * Takes the oldest facts that no other process is taking, `among` these positions where they are given; gone for good
  * when `tx` commits. Those set aside stay.
  */
-export async function take(tx: Tx, limit: number, among?: readonly string[]): Promise<Taken[]> {
-  const rows = await tx<Taken[]>`
+export async function take(tx: Tx, limit: number, among?: readonly string[]): Promise<Haul> {
+  const rows = await tx<(Taken & { readonly upTo: string })[]>`
     delete from outbox
-    where position in (
-      select position from outbox
-      where failed_at is null ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
-      order by position limit ${limit} for update skip locked
-    )
-    returning position, app, trigger, message_id as "messageId", sequence, subject, detail, link_counts as "linkCounts",
-      happened_at as "happenedAt"`;
-  return [...rows].sort((a, b) => Number(a.position) - Number(b.position));
+    using (
+      select position, size, sum(size) over (order by position) as up_to
+      from (
+        select position, coalesce(pg_column_size(detail), 0) as size from outbox
+        where failed_at is null ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
+        order by position limit ${limit} for update skip locked
+      ) as locked
+    ) as oldest
+    where outbox.position = oldest.position and up_to - size < ${DETAIL_BYTES}
+    returning outbox.position, app, trigger, message_id as "messageId", sequence, subject, detail,
+      link_counts as "linkCounts", happened_at as "happenedAt", up_to as "upTo"`;
+  const facts = [...rows].sort((a, b) => Number(a.position) - Number(b.position));
+  return { facts, isCut: Number(facts.at(-1)?.upTo ?? 0) >= DETAIL_BYTES };
 }
 
 /** Leaves a fact where it is and out of every later `take`, until someone clears its `failed_at`. False: it is gone. */

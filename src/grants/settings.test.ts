@@ -22,7 +22,7 @@ function problems(wire: unknown): readonly string[] {
 }
 
 describe('tracking settings', () => {
-  it('has exactly the settings of D25 with their defaults', () => {
+  it('has exactly the settings of D25, and notify_sends, with their defaults', () => {
     assert.deepEqual(settingsToWire(DEFAULT_SETTINGS), {
       link_schemes: ['https', 'mailto', 'tel'],
       secret_parameters: [],
@@ -30,6 +30,7 @@ describe('tracking settings', () => {
       deleted_grant_links: 'stop',
       notify_self_replies: false,
       notify_auto_replies: false,
+      notify_sends: false,
       retry_schedule: 'default',
       reply_watch_days: 90,
       click_settle_ms: 0,
@@ -46,6 +47,7 @@ describe('tracking settings', () => {
       deleted_grant_links: 'forward',
       notify_self_replies: true,
       notify_auto_replies: true,
+      notify_sends: true,
       retry_schedule: 'nylas',
       reply_watch_days: 7,
       click_settle_ms: 2500,
@@ -77,6 +79,7 @@ describe('tracking settings', () => {
     ['open_dedupe_seconds', 1.5],
     ['deleted_grant_links', 'STOP'],
     ['notify_self_replies', 'true'],
+    ['notify_sends', 1],
     ['retry_schedule', ''],
     ['reply_watch_days', 0],
     ['click_settle_ms', 60_001],

@@ -16,6 +16,8 @@ export interface TrackingSettings {
   readonly deletedGrantLinks: DeletedGrantLinks;
   readonly notifySelfReplies: boolean;
   readonly notifyAutoReplies: boolean;
+  /** Every send tells its outcome, as Nylas's "Synchronous send webhooks" do; else only those that no answer told. */
+  readonly notifySends: boolean;
   readonly retrySchedule: RetrySchedule;
   readonly replyWatchDays: number;
   /** How long a click waits for the rest of a scanner's sweep before it is notified. */
@@ -33,6 +35,7 @@ export const DEFAULT_SETTINGS: TrackingSettings = {
   deletedGrantLinks: 'stop',
   notifySelfReplies: false,
   notifyAutoReplies: false,
+  notifySends: false,
   retrySchedule: 'default',
   replyWatchDays: 90,
   clickSettleMs: 0,
@@ -148,6 +151,7 @@ const SETTINGS: readonly Setting[] = [
   setting('deletedGrantLinks', 'deleted_grant_links', oneOf(['stop', 'forward'])),
   setting('notifySelfReplies', 'notify_self_replies', boolean()),
   setting('notifyAutoReplies', 'notify_auto_replies', boolean()),
+  setting('notifySends', 'notify_sends', boolean()),
   setting('retrySchedule', 'retry_schedule', oneOf(['default', 'nylas'])),
   setting('replyWatchDays', 'reply_watch_days', integer(1, 3650)),
   setting('clickSettleMs', 'click_settle_ms', integer(0, 60_000)),

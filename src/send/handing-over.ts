@@ -2,8 +2,10 @@ import type { Grant } from '../grants/grants.ts';
 import { type Log, withoutAddresses } from '../log.ts';
 import type { OutgoingMail, SendOutcome } from '../providers/provider.ts';
 import type { SendResult } from '../tracking/messages.ts';
+import { type Telling, type ToldMail, telling } from '../tracking/send-facts.ts';
 import type { GrantMailbox, GrantMailboxDeps } from './grant-mailbox.ts';
 import type { Ledger } from './ledger.ts';
+import { failureTold } from './refusals.ts';
 import type { NewSentCopy } from './sent-copies.ts';
 
 export interface HandingDeps extends GrantMailboxDeps {
@@ -26,6 +28,10 @@ export interface Handover {
   readonly mail: OutgoingMail;
   /** What the sender keeps of it, under the Message-ID it left with; asked once it was sent, where Sent is left to us. */
   copy(messageId: string): Promise<Buffer>;
+  /** The application wants to be told of every send, not only of those that it is not answered. */
+  readonly tells: boolean;
+  /** What is told of the mail. */
+  told(): ToldMail;
 }
 
 /**
@@ -54,7 +60,8 @@ async function give(deps: HandingDeps, grant: Grant, mailbox: GrantMailbox, hand
   const deadline = new AbortController();
   const deadlineMs = deps.deadlineMs ?? DEADLINE_MS;
   const timer = setTimeout(() => deadline.abort(), deadlineMs);
-  const record = (outcome: SendOutcome): Promise<void> => recordOutcome(deps, grant, mailbox, handover, outcome);
+  const record = (outcome: SendOutcome, tells = handover.tells): Promise<void> =>
+    recordOutcome(deps, grant, mailbox, { ...handover, tells }, outcome);
   const answer = mailbox.send(mail, deadline.signal).catch((error: unknown): SendOutcome => {
     deps.log.error({ app: grant.app, message, err: error }, 'send.threw');
     return { kind: 'unknown', reason: 'the provider could not be asked to the end' };
@@ -66,7 +73,7 @@ async function give(deps: HandingDeps, grant: Grant, mailbox: GrantMailbox, hand
     return outcome;
   }
   answer
-    .then(record)
+    .then((late) => record(late, true))
     .catch((error: unknown) => deps.log.error({ app: grant.app, message, err: error }, 'send.late_answer_lost'));
   const unknown: SendOutcome = { kind: 'unknown', reason: 'the provider did not answer in time' };
   await record(unknown);
@@ -97,7 +104,8 @@ async function recordOutcome(
   const { message } = handover;
   try {
     const copy = outcome.kind === 'sent' && mailbox.wantsCopy() ? await copyOf(deps, grant, handover, outcome) : null;
-    await deps.ledger.settle({ settlement: { app, id: message, result: resultOf(outcome) }, copy });
+    const settlement = { app, id: message, result: resultOf(outcome), telling: tellingOf(handover, outcome) };
+    await deps.ledger.settle({ settlement, copy });
     if (outcome.kind === 'unauthorised' && (await mailbox.expire())) {
       deps.log.warn({ app, grant: grantId, reason: withoutAddresses(outcome.reason) }, 'grant.expired');
     }
@@ -119,6 +127,12 @@ async function copyOf(
     deps.log.error({ app, message, err: error }, 'sent_copy.not_made');
     return null;
   }
+}
+
+/** Should the row turn out to be `unknown` already, it is told with the little that the row knows. */
+function tellingOf({ tells, told }: Handover, outcome: SendOutcome): Telling {
+  if (outcome.kind === 'unknown') return telling(false, null, null);
+  return telling(tells, tells ? told() : null, outcome.kind === 'sent' ? null : failureTold(outcome));
 }
 
 export function resultOf(outcome: SendOutcome): SendResult {

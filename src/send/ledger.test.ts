@@ -4,6 +4,7 @@ import { type Sender, startSender } from '../../test/support/sender.ts';
 import { eventually } from '../../test/support/service.ts';
 import { uuidv7 } from '../ids.ts';
 import { messageById, type SendResult, type TrackedMessage } from '../tracking/messages.ts';
+import { telling } from '../tracking/send-facts.ts';
 import { type Ledger, makeLedger } from './ledger.ts';
 
 const SENT: SendResult = { state: 'sent', messageId: '<left@shop.test>', providerMessageId: null };
@@ -55,7 +56,7 @@ function reserved(of: TrackedMessage, urls: readonly string[] = []) {
 function settled(of: TrackedMessage, result: SendResult, raw: Buffer | null = null): Promise<void> {
   const { app, id, grantId } = of;
   const copy = raw && { app, message: id, grantId, messageId: '<left@shop.test>', raw };
-  return ledger.settle({ settlement: { app, id, result }, copy });
+  return ledger.settle({ settlement: { app, id, result, telling: telling(false, null, null) }, copy });
 }
 
 async function stateOf({ app, id }: TrackedMessage): Promise<string | undefined> {

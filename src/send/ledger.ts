@@ -34,18 +34,20 @@ export interface Result {
 export interface LedgerDeps {
   readonly sql: Sql;
   readonly log: Pick<Log, 'warn' | 'error'>;
+  /** Told once a fact lies in the outbox. */
+  readonly onFacts?: () => void;
   readonly retryMs?: number;
 }
 
 /** Larger batches gain nothing. */
 const AT_ONCE = 50;
-/** Of copies: they go over the wire as text of twice the size. */
+/** Of copies, which go over the wire as text of twice the size, and of what is told. */
 const BYTES_AT_ONCE = 4 * 1024 * 1024;
 const RETRY_MS = 5_000;
 const MOST_LATE = 1000;
 const MOST_LATE_BYTES = 64 * 1024 * 1024;
 
-export function makeLedger({ sql, log, retryMs = RETRY_MS }: LedgerDeps): Ledger {
+export function makeLedger({ sql, log, onFacts, retryMs = RETRY_MS }: LedgerDeps): Ledger {
   const isTheirs = (error: unknown): boolean => failureOf(error).kind !== 'wait';
   const reserve = gather<Reservation, true>({
     atOnce: AT_ONCE,
@@ -61,7 +63,8 @@ export function makeLedger({ sql, log, retryMs = RETRY_MS }: LedgerDeps): Ledger
     isTheirs,
     failTogether: true, // each batch waits ten seconds for the database, and callers for theirs
     async run(results) {
-      await retrying(() => write(sql, surest(results)));
+      const told = await retrying(() => write(sql, surest(results)));
+      if (told) onFacts?.();
       return results.map(() => true);
     },
   });
@@ -109,16 +112,18 @@ export function makeLedger({ sql, log, retryMs = RETRY_MS }: LedgerDeps): Ledger
   };
 }
 
-async function write(sql: Sql, results: readonly Result[]): Promise<void> {
+/** Whether facts were written. */
+async function write(sql: Sql, results: readonly Result[]): Promise<boolean> {
   const settlements = results.map(({ settlement }) => settlement);
   const copies = results.flatMap(({ copy }) => copy ?? []);
-  if (copies.length === 0) return void (await settleAll(sql, settlements));
-  await transaction(sql, async (tx) => {
-    const changed = await settleAll(tx, settlements);
+  if (copies.length === 0) return (await settleAll(sql, settlements)).told;
+  return await transaction(sql, async (tx) => {
+    const { changed, told } = await settleAll(tx, settlements);
     await putSentCopies(
       tx,
       copies.filter(({ message }) => changed.has(message)),
     );
+    return told;
   });
 }
 
@@ -138,6 +143,6 @@ function sureness({ settlement }: Result): number {
   return SURENESS[settlement.result.state];
 }
 
-function bytesOf({ copy }: Result): number {
-  return copy?.raw.length ?? 0;
+function bytesOf({ copy, settlement }: Result): number {
+  return (copy?.raw.length ?? 0) + settlement.telling.detail.length;
 }

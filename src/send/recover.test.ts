@@ -5,7 +5,8 @@ import { eventually } from '../../test/support/service.ts';
 import { deleteGrant } from '../grants/grants.ts';
 import { uuidv7 } from '../ids.ts';
 import type { FindOutcome, PracticeCredentials, Provider } from '../providers/provider.ts';
-import { messageById, reserve, settle } from '../tracking/messages.ts';
+import { messageById, reserve, type SendResult, settleAll } from '../tracking/messages.ts';
+import { telling } from '../tracking/send-facts.ts';
 import { recoverSends, startRecovery } from './recover.ts';
 
 let sender: Sender;
@@ -69,8 +70,14 @@ async function leftIn(state: 'sending' | 'unknown', grant = sender.grant): Promi
     },
     [],
   );
-  if (state === 'unknown') await settle(sql, grant.app, id, { state, error: { kind: 'unknown', reason: 'cut' } });
+  if (state === 'unknown') await settle(id, { state, error: { kind: 'unknown', reason: 'cut' } }, grant.app);
   return id;
+}
+
+/** As the sender does it; whether the message changed. */
+async function settle(id: string, result: SendResult, app = sender.grant.app): Promise<boolean> {
+  const settlement = { app, id, result, telling: telling(false, null, null) };
+  return (await settleAll(sender.database.sql, [settlement])).changed.size > 0;
 }
 
 async function stateOf(id: string): Promise<string | undefined> {
@@ -104,8 +111,8 @@ describe('recovery', () => {
     outcome = { kind: 'absent' };
     await recoverAfter(3);
     assert.equal(await stateOf(id), 'failed');
-    assert.equal(await settle(sql, app, id, { state: 'unknown', error: { kind: 'unknown', reason: 'cut' } }), false);
-    assert.equal(await settle(sql, app, id, { state: 'sent', messageId: '<a@b>', providerMessageId: 'p' }), true);
+    assert.equal(await settle(id, { state: 'unknown', error: { kind: 'unknown', reason: 'cut' } }), false);
+    assert.equal(await settle(id, { state: 'sent', messageId: '<a@b>', providerMessageId: 'p' }), true);
     const message = await messageById(sql, app, id);
     assert.deepEqual([message?.state, message?.messageId, message?.providerMessageId], ['sent', '<a@b>', 'p']);
     const [row] = await sql`select error from messages where id = ${id}`;
@@ -185,16 +192,14 @@ describe('recovery', () => {
 
 describe('a message that came to rest', () => {
   it('stays as it is', async () => {
-    const { sql } = sender.database;
-    const { app } = sender.grant;
     const id = await leftIn('sending');
-    assert.equal(await settle(sql, app, id, { state: 'sent', messageId: '<a@b>', providerMessageId: null }), true);
-    assert.equal(await settle(sql, app, id, { state: 'failed', error: { kind: 'x', reason: 'y' } }), false);
+    assert.equal(await settle(id, { state: 'sent', messageId: '<a@b>', providerMessageId: null }), true);
+    assert.equal(await settle(id, { state: 'failed', error: { kind: 'x', reason: 'y' } }), false);
     assert.equal(await stateOf(id), 'sent');
     const refused = await leftIn('sending');
-    await settle(sql, app, refused, { state: 'failed', error: { kind: 'rejected', reason: 'no' } });
+    await settle(refused, { state: 'failed', error: { kind: 'rejected', reason: 'no' } });
     const late = { state: 'sent', messageId: '<a@b>', providerMessageId: null } as const;
-    assert.equal(await settle(sql, app, refused, late), false);
+    assert.equal(await settle(refused, late), false);
     assert.equal(await stateOf(refused), 'failed');
   });
 });

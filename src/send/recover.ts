@@ -9,10 +9,12 @@ import {
   openSends,
   type SendResult,
   type StoredMessage,
-  settle,
+  settleAll,
 } from '../tracking/messages.ts';
+import { type Telling, telling } from '../tracking/send-facts.ts';
 import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from './grant-mailbox.ts';
 import { DEADLINE_MS } from './handing-over.ts';
+import { conclusionTold } from './refusals.ts';
 import { withinLimit } from './time-limit.ts';
 
 export interface RecoveryDeps extends GrantMailboxDeps {
@@ -69,7 +71,8 @@ export function startRecovery(deps: RecoveryDeps): Recovery {
 export async function recoverSends(deps: RecoveryDeps, cut = new AbortController().signal): Promise<number> {
   const silent = Math.max(GIVEN_UP_MS, 1.5 * (deps.deadlineMs ?? DEADLINE_MS));
   const ages = { silent, lookAgain: LOOK_AGAIN_MS, lookFor: LOOK_FOR_MS };
-  let changed = await failReserved(deps.sql, silent);
+  let changed = await failReserved(deps.sql, silent, ABANDONED);
+  if (changed > 0) deps.onFacts?.();
   const mailboxes = byMailbox(await openSends(deps.sql, ages, BATCH));
   const work = async (): Promise<void> => {
     for (let open = mailboxes.shift(); open !== undefined; open = mailboxes.shift()) {
@@ -110,11 +113,17 @@ async function recoverMailbox(deps: RecoveryDeps, messages: StoredMessage[], cut
   return changed;
 }
 
-/** What the database will not write down leaves `unknown`, which is looked at again later, and not for ever. */
+/**
+ * Its outcome is always told: whoever asked for it was not answered. What the database will not write down leaves
+ * `unknown`, which is looked at again later, and not for ever.
+ */
 async function bringToRest(deps: RecoveryDeps, message: StoredMessage, result: SendResult): Promise<boolean> {
   const fields = { app: message.app, grant: message.grantId, message: wireId('msg', message.id) };
   try {
-    if (!(await settle(deps.sql, message.app, message.id, result))) return false;
+    const settlement = { app: message.app, id: message.id, result, telling: tellingOf(result) };
+    const { changed, told } = await settleAll(deps.sql, [settlement]);
+    if (told) deps.onFacts?.();
+    if (changed.size === 0) return false;
   } catch (error) {
     if (isConnectionLost(error)) throw error;
     deps.log.error({ ...fields, state: result.state, err: error }, 'send.unsettled');
@@ -124,6 +133,12 @@ async function bringToRest(deps: RecoveryDeps, message: StoredMessage, result: S
   const reason = result.state === 'sent' ? {} : { reason: withoutAddresses(result.error.reason) };
   deps.log[result.state === 'sent' ? 'info' : 'error']({ ...fields, state: result.state, ...reason }, 'send.recovered');
   return true;
+}
+
+const ABANDONED = telling(true, null, conclusionTold('the process ended before handing the mail over'));
+
+function tellingOf(result: SendResult): Telling {
+  return telling(true, null, result.state === 'failed' ? conclusionTold(result.error.reason) : null);
 }
 
 const UNWRITTEN: SendResult = {

@@ -1,5 +1,6 @@
 import { ApiError, invalid } from '../errors.ts';
 import type { SendOutcome } from '../providers/provider.ts';
+import type { SendFailure } from '../tracking/send-facts.ts';
 
 /** D5 */
 export function sandboxRefusal(): ApiError {
@@ -49,6 +50,18 @@ export function failureRefusal(outcome: Failure, messageId?: string): ApiError {
     ...('refused' in outcome && outcome.refused.length > 0 && { refused: outcome.refused }),
     ...('retryAfterSeconds' in outcome && { retry_after: outcome.retryAfterSeconds }),
   });
+}
+
+/** The same for a notification. */
+export function failureTold(outcome: Exclude<Failure, { readonly kind: 'unknown' }>): SendFailure {
+  const { status, type, message, providerError = null } = failureRefusal(outcome);
+  return { reason: outcome.reason, error: { type, message, statusCode: status, providerError } };
+}
+
+/** What was found out of a send that nobody was answered, and that no answer therefore tells. */
+export function conclusionTold(reason: string): SendFailure {
+  const message = 'The message has not been sent.';
+  return { reason, error: { type: 'api.provider_error', message, statusCode: null, providerError: null } };
 }
 
 const REFUSED_MAIL = 'The mail provider refused the message.';

@@ -5,6 +5,7 @@ import { uuidv7, wireId } from '../ids.ts';
 import { withoutAddresses } from '../log.ts';
 import type { RefusedRecipient } from '../providers/provider.ts';
 import { findMessage } from '../tracking/messages.ts';
+import type { Party, ToldMail } from '../tracking/send-facts.ts';
 import { compose, messageIdHeader, type Person, threadOf } from './compose.ts';
 import { mailboxWith } from './grant-mailbox.ts';
 import { giveToProvider, type HandingDeps } from './handing-over.ts';
@@ -16,6 +17,7 @@ import {
   unknownParentRefusal,
   unsupportedProviderRefusal,
 } from './refusals.ts';
+import { snippet } from './snippet.ts';
 import { cleanBody, type TrackedBodyDeps, trackable, trackedBody } from './tracked-body.ts';
 
 export interface SendDeps extends HandingDeps, TrackedBodyDeps {
@@ -69,6 +71,8 @@ export async function send(deps: SendDeps, sender: Sender, mail: Outgoing): Prom
     message: id,
     mail: { envelope, messageId, raw },
     copy: (left) => ownCopy(deps, grant, { ...parts, messageId: left, bcc: mail.bcc }, { ...body, messageId, raw }),
+    tells: sender.settings.notifySends,
+    told: () => toldMail(mail, from),
   });
   deps.log[outcome.kind === 'sent' ? 'info' : 'warn'](
     {
@@ -144,6 +148,25 @@ async function ownCopy(
   const body = parts.isPlaintext ? parts.body : cleanBody(deps, grant.app, parts.body);
   const same = body === sent.body && parts.messageId === sent.messageId && parts.bcc?.length === 0;
   return same ? sent.raw : await compose({ ...parts, body });
+}
+
+function toldMail(mail: Outgoing, from: Person): ToldMail {
+  return {
+    subject: mail.subject,
+    snippet: snippet(mail.body, mail.isPlaintext),
+    from: [party(from)],
+    to: mail.to.map(party),
+    cc: mail.cc.map(party),
+    bcc: mail.bcc.map(party),
+    replyTo: mail.replyTo.map(party),
+    scheduleId: null,
+    sendAt: null,
+    useDraft: false,
+  };
+}
+
+function party({ name = '', email }: Person): Party {
+  return { name, email };
 }
 
 /** Each once: a server may refuse or deliver a second RCPT of the same address. */

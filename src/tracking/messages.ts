@@ -1,6 +1,8 @@
+import type postgres from 'postgres';
 import type { Query } from '../db/pool.ts';
 import { fromWireId } from '../ids.ts';
 import type { TrackedLink } from './links.ts';
+import { factsOfSettled, type Telling } from './send-facts.ts';
 
 export type MessageState = 'sending' | 'sent' | 'failed' | 'unknown';
 
@@ -109,37 +111,64 @@ export interface Settlement {
   readonly app: number;
   readonly id: string;
   readonly result: SendResult;
+  readonly telling: Telling;
+}
+
+export interface Settled {
+  /** The ids of the messages that changed. */
+  readonly changed: ReadonlySet<string>;
+  /** Facts lie in the outbox, once this is committed. */
+  readonly told: boolean;
 }
 
 /**
  * From `sending` or `unknown`, once; a message that came to rest stays as it is, but for a failure that was only
- * concluded: `sent` corrects it. Returns the ids of those that changed. May run twice.
+ * concluded: `sent` corrects it. May run twice.
+ *
+ * With the outcome goes the fact of it, where the settlement asks for that. It also does where the message was not
+ * `sending` any more: then nobody can have been answered what became of it.
  */
-export async function settleAll(sql: Query, settlements: readonly Settlement[]): Promise<ReadonlySet<string>> {
-  const results = settlements.map(({ app, id, result }) => ({
+export async function settleAll(sql: Query, settlements: readonly Settlement[]): Promise<Settled> {
+  // Those first by themselves: an index finds them, and what it leaves is known to have been in another state.
+  const sending = await settleWhere(sql, settlements, sql`m.state = 'sending'`, sql`r.always`);
+  const left = settlements.filter(({ id }) => !sending.changed.has(id));
+  if (left.length === 0) return sending;
+  const isOpen = sql`(m.state = 'unknown'
+    or m.state = 'failed' and r.state = 'sent' and m.error->>'kind' = ${CONCLUDED})`;
+  const others = await settleWhere(sql, left, isOpen, sql`true`);
+  return { changed: new Set([...sending.changed, ...others.changed]), told: sending.told || others.told };
+}
+
+type Condition = postgres.PendingQuery<postgres.Row[]>;
+
+/** Of messages `m` and results `r`; each with its fact in one statement. */
+async function settleWhere(
+  sql: Query,
+  settlements: readonly Settlement[],
+  isOpen: Condition,
+  isTold: Condition,
+): Promise<Settled> {
+  const results = settlements.map(({ app, id, result, telling }) => ({
     app,
     id,
     state: result.state,
+    ...telling,
     ...(result.state === 'sent'
       ? { message_id: result.messageId, provider_message_id: result.providerMessageId }
       : { error: result.error }),
   }));
-  const rows = await sql<{ id: string }[]>`
-    update messages m set state = r.state, state_at = now(), error = r.error,
-      message_id = coalesce(r.message_id, m.message_id),
-      provider_message_id = case when r.state = 'sent' then r.provider_message_id else m.provider_message_id end
-    from jsonb_to_recordset(${sql.json(results)}) as r (app integer, id uuid, state text, message_id text,
-      provider_message_id text, error jsonb)
-    where m.app = r.app and m.id = r.id
-      and (m.state in ('sending', 'unknown')
-        or r.state = 'sent' and m.state = 'failed' and m.error->>'kind' = ${CONCLUDED})
-    returning m.id`;
-  return new Set(rows.map(({ id }) => id));
-}
-
-/** One message by itself; false where it had come to rest. */
-export async function settle(sql: Query, app: number, id: string, result: SendResult): Promise<boolean> {
-  return (await settleAll(sql, [{ app, id, result }])).size > 0;
+  const rows = await sql<{ id: string; told: boolean }[]>`
+    with settled as (
+      update messages m set state = r.state, state_at = now(), error = r.error,
+        message_id = coalesce(r.message_id, m.message_id),
+        provider_message_id = case when r.state = 'sent' then r.provider_message_id else m.provider_message_id end
+      from jsonb_to_recordset(${sql.json(results)}) as r (app integer, id uuid, state text, message_id text,
+        provider_message_id text, error jsonb, always boolean, detail text)
+      where m.app = r.app and m.id = r.id and ${isOpen}
+      returning m.app, m.id, m.state, m.subject, r.detail, m.state <> 'unknown' and ${isTold} as told
+    ), facts as (${factsOfSettled(sql)})
+    select id, told from settled`;
+  return { changed: new Set(rows.map(({ id }) => id)), told: rows.some(({ told }) => told) };
 }
 
 /** By our wire id, the provider's id or a Message-ID in angle brackets; the newest when a Message-ID is not unique. */
@@ -190,13 +219,17 @@ export async function openSends(
 
 /**
  * Ends what is still `reserved`: the version before wrote that before it handed a mail over, and a process of it may die
- * beside this one. Returns how many.
+ * beside this one. Each is told. Returns how many.
  */
-export async function failReserved(sql: Query, silentMs: number): Promise<number> {
+export async function failReserved(sql: Query, silentMs: number, { detail }: Telling): Promise<number> {
   const rows = await sql`
-    update messages set state = 'failed', state_at = now(),
-      error = '{"kind": "abandoned", "reason": "the process ended before handing the mail over"}'
-    where state = 'reserved' and state_at < now() - ${silentMs}::float8 * interval '1 millisecond' returning id`;
+    with settled as (
+      update messages set state = 'failed', state_at = now(),
+        error = '{"kind": "abandoned", "reason": "the process ended before handing the mail over"}'
+      where state = 'reserved' and state_at < now() - ${silentMs}::float8 * interval '1 millisecond'
+      returning app, id, state, subject, ${detail}::text as detail, true as told
+    ), facts as (${factsOfSettled(sql)})
+    select id from settled`;
   return rows.length;
 }
 

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { testDatabase } from '../../test/support/postgres.ts';
+import { migrate } from './migrate.ts';
+import { emit, type Fact, take } from './outbox.ts';
+import { transaction } from './transaction.ts';
+
+const FACT: Fact = {
+  app: 1,
+  trigger: 'message.created',
+  messageId: null,
+  sequence: null,
+  linkCounts: null,
+  happenedAt: new Date(1_767_300_000_000),
+};
+
+test('a detail comes back as it was told, but for what the database cannot hold', async (t) => {
+  const { sql, drop } = await testDatabase(migrate);
+  t.after(drop);
+  const detail = {
+    text: 'a\0b \ud83d 😀 \\u0000 \\\\ud800 \\" \u0001 \u2028 \udfff',
+    'na\0me\udfff': [[null, true], { deep: [-0.5, 1e300, Number.NaN] }],
+    'empty\0': {},
+  };
+  await emit(sql, [FACT, { ...FACT, detail }]);
+  const { facts, isCut } = await transaction(sql, (tx) => take(tx, 10));
+  assert.equal(isCut, false);
+  assert.deepEqual(
+    facts.map((fact) => fact.detail),
+    [
+      null,
+      {
+        text: 'ab \ufffd 😀 \\u0000 \\\\ud800 \\" \u0001 \u2028 \ufffd',
+        'name\ufffd': [[null, true], { deep: [-0.5, 1e300, null] }],
+        empty: {},
+      },
+    ],
+  );
+});
+
+test('large details are taken few at a time, and nothing overtakes them', async (t) => {
+  const { sql, drop } = await testDatabase(migrate);
+  t.after(drop);
+  const large = { body: randomBytes(750_000).toString('base64') };
+  const small = { body: 'x' };
+  for (const detail of [small, large, large, large, large, large, large, small, null]) {
+    await emit(sql, [{ ...FACT, detail }]);
+  }
+  const sizes: number[] = [];
+  for (let cut = true; cut; ) {
+    const { facts, isCut } = await transaction(sql, (tx) => take(tx, 500));
+    sizes.push(facts.length);
+    cut = isCut;
+  }
+  assert.equal(sizes.length, 2);
+  assert.ok(sizes.every((size) => size > 1));
+  assert.equal((sizes[0] ?? 0) + (sizes[1] ?? 0), 9);
+  assert.equal((await sql`select from outbox`).length, 0);
+});
+
+test('one detail larger than all that is taken at once is taken alone', async (t) => {
+  const { sql, drop } = await testDatabase(migrate);
+  t.after(drop);
+  const huge = { body: randomBytes(4_000_000).toString('base64') };
+  await emit(sql, [{ ...FACT, detail: huge }, FACT]);
+  const first = await transaction(sql, (tx) => take(tx, 500));
+  assert.deepEqual([first.facts.length, first.isCut], [1, true]);
+  const second = await transaction(sql, (tx) => take(tx, 500));
+  assert.deepEqual([second.facts.length, second.isCut], [1, false]);
+});
