@@ -1,50 +1,39 @@
 import type { Sql } from '../db/pool.ts';
-import { readGrantDetail } from '../grants/grant-facts.ts';
 import { type RetrySchedule, storedSettings } from '../grants/settings.ts';
-import { linkUrls, type RecentEvent, recents } from '../tracking/recents.ts';
-import type { DestinationKind } from './destination.ts';
-import type { NotificationState } from './payloads.ts';
-import type { Claim } from './pending.ts';
-import { isOfGrant, isTracking, type TrackingTrigger } from './triggers.ts';
+import { wireId } from '../ids.ts';
+import type { Claim } from './claiming.ts';
+import type { About, DestinationKind } from './destination.ts';
+import { type NotificationState, typeOf } from './payloads.ts';
+import { stateReader, type Told } from './states.ts';
 
 /** A claim and all that is needed to try it. */
 export interface Prepared {
   readonly claim: Claim;
   readonly kind: DestinationKind;
   readonly address: string;
-  /** As the vault sealed it. */
-  readonly sealedSecret: Buffer;
+  /** As the vault sealed them, newest first; none where the far end wants no signature. */
+  readonly sealedSecrets: readonly Buffer[];
   readonly compressed: boolean;
   readonly schedule: RetrySchedule;
   /** Null where what it tells of is gone (erased, pruned) or unknown to this version. */
   readonly state: NotificationState | null;
 }
 
-interface Row {
+interface Row extends Told {
   destination_id: string;
-  notification_id: string;
   kind: DestinationKind;
   address: string;
-  secret: Buffer;
+  secret: Buffer | null;
+  previous_secret: Buffer | null;
   compressed: boolean;
-  application_id: string;
   settings: unknown;
-  trigger: string | null;
-  message_id: string | null;
-  sequence: number | null;
-  subject: string | null;
-  detail: unknown;
-  link_counts: number[] | null;
-  happened_at: Date;
-  created_at: Date;
-  grant_id: string | null;
-  label: string;
 }
 
 /** Reads what the claims tell, once per notification. Claims whose destination was deleted meanwhile are left out. */
-export async function prepare(sql: Sql, claims: readonly Claim[]): Promise<Prepared[]> {
+export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Promise<Prepared[]> {
   const rows = await sql<Row[]>`
-    select d.id as destination_id, c.notification_id, d.kind, d.address, d.secret, d.compressed,
+    select d.id as destination_id, c.notification_id, d.kind, d.address, d.secret,
+      case when d.previous_secret_until > ${at} then d.previous_secret end as previous_secret, d.compressed,
       a.id as application_id, a.settings,
       n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
       m.grant_id, m.label
@@ -57,7 +46,7 @@ export async function prepare(sql: Sql, claims: readonly Claim[]): Promise<Prepa
     join applications a on a.serial = c.app
     left join notifications n on n.app = c.app and n.id = c.notification_id
     left join messages m on m.app = n.app and m.id = n.message_id`;
-  const history = new Map<string, Promise<History>>();
+  const stateOf = stateReader(sql);
   const byKey = new Map(rows.map((row) => [`${row.destination_id} ${row.notification_id}`, row]));
   const prepared = await Promise.all(
     claims.map(async (claim): Promise<Prepared | null> => {
@@ -67,63 +56,36 @@ export async function prepare(sql: Sql, claims: readonly Claim[]): Promise<Prepa
         claim,
         kind: row.kind,
         address: row.address,
-        sealedSecret: row.secret,
+        sealedSecrets: [row.secret, row.previous_secret].filter((sealed) => sealed !== null),
         compressed: row.compressed,
         schedule: storedSettings(row.settings).retrySchedule,
-        state: await stateOf(sql, claim.app, row, history),
+        state: await stateOf(row, claim.app),
       };
     }),
   );
   return prepared.filter((one) => one !== null);
 }
 
-interface History {
-  readonly links: readonly string[];
-  readonly recents: readonly RecentEvent[];
+/** What one notification tells, whomever it goes to; null as in `Prepared`. */
+export async function readState(sql: Sql, app: number, id: string): Promise<NotificationState | null> {
+  const [row] = await sql<Told[]>`
+    select n.id as notification_id, a.id as application_id,
+      n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
+      m.grant_id, m.label
+    from notifications n
+    join applications a on a.serial = n.app
+    left join messages m on m.app = n.app and m.id = n.message_id
+    where n.app = ${app} and n.id = ${id}`;
+  return row === undefined ? null : await stateReader(sql)(row, app);
 }
 
-async function stateOf(
-  sql: Sql,
-  app: number,
-  row: Row,
-  known: Map<string, Promise<History>>,
-): Promise<NotificationState | null> {
-  const { trigger, notification_id: id, created_at: createdAt, application_id: applicationId } = row;
-  if (trigger === null) return null;
-  if (isOfGrant(trigger)) {
-    const detail = readGrantDetail(row.detail);
-    if (row.subject === null || detail === null) return null;
-    return { id, trigger, createdAt, applicationId, grantId: row.subject, detail };
-  }
-  const { grant_id: grantId, message_id: messageId, sequence } = row;
-  if (grantId === null || messageId === null || sequence === null || !isTracking(trigger)) return null;
-  const history = known.get(id) ?? readHistory(sql, app, { messageId, sequence, trigger });
-  known.set(id, history);
-  return {
-    id,
-    trigger,
-    messageId,
-    sequence,
-    linkCounts: row.link_counts,
-    happenedAt: row.happened_at,
-    createdAt,
-    applicationId,
-    grantId,
-    label: row.label,
-    ...(await history),
-  };
+/** What far ends sort notifications by: replies go with the message they answer. */
+export function aboutOf(state: NotificationState): About {
+  const { applicationId, grantId } = state;
+  return { trigger: typeOf(state), applicationId, grantId, messageId: messageOf(state) };
 }
 
-interface EventName {
-  readonly messageId: string;
-  readonly trigger: TrackingTrigger;
-  readonly sequence: number;
-}
-
-async function readHistory(sql: Sql, app: number, { messageId, trigger, sequence }: EventName): Promise<History> {
-  const [links, events] = await Promise.all([
-    trigger === 'message.link_clicked' ? linkUrls(sql, app, messageId) : [],
-    recents(sql, app, messageId, trigger, sequence),
-  ]);
-  return { links, recents: events };
+function messageOf(state: NotificationState): string | null {
+  if ('messageId' in state) return wireId('msg', state.messageId);
+  return state.trigger === 'message.created' ? state.detail.id : null;
 }

@@ -4,8 +4,8 @@ import { notifyRun, payloadOf, until } from '../../test/support/notify-run.ts';
 import { emit } from '../db/outbox.ts';
 import { transaction } from '../db/transaction.ts';
 import { makeLog } from '../log.ts';
+import { claim } from './claiming.ts';
 import { fanOut } from './fanout.ts';
-import { claim } from './pending.ts';
 
 test('facts that nobody subscribes to vanish, those of a paused destination are held', async (t) => {
   const { ground, start, receiver, rested, fannedOut } = await notifyRun(t);

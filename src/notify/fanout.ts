@@ -1,15 +1,15 @@
 import { arrayText } from '../db/arrays.ts';
-import { detailTexts, type Fact, setAside, take } from '../db/outbox.ts';
+import { detailTexts, type EventFact, type Fact, type Haul, isEvent, setAside, take } from '../db/outbox.ts';
 import { ensurePartitions } from '../db/partitions.ts';
 import { isTransient, type Sql, type Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
-import { uuidv7 } from '../ids.ts';
+import { risingIds } from '../ids.ts';
 import type { Log } from '../log.ts';
 import { failureOf } from '../tracking/failure.ts';
-import { coalesce, type Telling } from './coalescing.ts';
-import { sortByGuard } from './flood.ts';
-import { guardOf, readSubscribers, type Subscriber, subscribersOf } from './subscribers.ts';
-import { isRaised } from './triggers.ts';
+import { coalesce, type Named, type Telling } from './coalescing.ts';
+import { floodOf } from './flood.ts';
+import { type Audience, audienceOf, guardOf, readSubscribers, type Subscriber } from './subscribers.ts';
+import { namesOfFact } from './triggers.ts';
 
 export interface FannedOut {
   /** Taken from the outbox, those that nobody subscribes to included. */
@@ -24,8 +24,17 @@ export interface FannedOut {
   readonly dueAt: number | null;
 }
 
+interface Attempted {
+  /** There may be more facts, left for their size. */
+  readonly isCut: boolean;
+}
+
+interface Made extends Attempted {
+  readonly made: FannedOut;
+}
+
 /** The facts of a transaction that was rolled back because of what they are. */
-interface Refused {
+interface Refused extends Attempted {
   readonly positions: readonly string[];
   readonly error: unknown;
 }
@@ -38,23 +47,31 @@ export interface FanOutDeps {
 }
 
 const NO_PARTITION = '23514';
+// A delivery that was due with another goes after it where its notification's id is greater: see `claim`.
+const nextId = risingIds();
 const NOTHING: FannedOut = { facts: 0, notifications: 0, coalesced: 0, held: 0, dueAt: null };
 
 /**
- * Turns the oldest facts of the outbox into notifications and deliveries, in one transaction. Where the database
- * refuses them, the bad one is found by halving and set aside in the outbox; the others go their way.
+ * Turns the oldest facts of the outbox into notifications and deliveries, in one transaction, or several where their
+ * details are large. Where the database refuses them, the bad one is found by halving and set aside in the outbox; the
+ * others go their way. Notifications get ids that rise in the order of their facts.
  */
 export async function fanOut(deps: FanOutDeps, limit: number): Promise<FannedOut> {
   const first = await attempt(deps, limit);
-  if (!('positions' in first)) return first;
+  const done = 'made' in first ? first.made : await withoutTheBad(deps, first);
+  if (!first.isCut || done.facts >= limit) return done;
+  return sum(done, await fanOut(deps, limit - done.facts));
+}
+
+async function withoutTheBad(deps: FanOutDeps, { positions, error }: Refused): Promise<FannedOut> {
   // Nobody makes partitions for a time to which the clock has jumped.
-  if (failureOf(first.error).code === NO_PARTITION) await ensurePartitions(deps.sql, deps.now, 0);
-  return await isolate(deps, first.positions);
+  if (failureOf(error).code === NO_PARTITION) await ensurePartitions(deps.sql, deps.now, 0);
+  return await isolate(deps, positions);
 }
 
 async function isolate(deps: FanOutDeps, positions: readonly string[]): Promise<FannedOut> {
   const whole = await attempt(deps, positions.length, positions);
-  if (!('positions' in whole)) return whole;
+  if ('made' in whole) return whole.made;
   const [position, ...others] = whole.positions;
   if (position === undefined) return NOTHING;
   if (others.length > 0) {
@@ -66,39 +83,50 @@ async function isolate(deps: FanOutDeps, positions: readonly string[]): Promise<
   return { ...NOTHING, facts: 1 };
 }
 
-async function attempt(deps: FanOutDeps, limit: number, among?: readonly string[]): Promise<FannedOut | Refused> {
-  let positions: readonly string[] = [];
+async function attempt(deps: FanOutDeps, limit: number, among?: readonly string[]): Promise<Made | Refused> {
+  let haul: Haul = { facts: [], isCut: false };
   try {
-    return await transaction(deps.sql, async (tx) => {
-      const facts = await take(tx, limit, among);
-      positions = facts.map(({ position }) => position);
-      return await tell(tx, facts, deps.now);
+    const made = await transaction(deps.sql, async (tx) => {
+      haul = await take(tx, limit, among);
+      return await tell(tx, haul.facts, deps.now);
     });
+    return { made, isCut: haul.isCut };
   } catch (error) {
-    if (positions.length === 0 || isTransient(error) || failureOf(error).kind === 'wait') throw error;
-    return { positions, error };
+    if (haul.facts.length === 0 || isTransient(error) || failureOf(error).kind === 'wait') throw error;
+    return { positions: haul.facts.map(({ position }) => position), error, isCut: haul.isCut };
   }
 }
 
 async function tell(tx: Tx, facts: readonly Fact[], at: number): Promise<FannedOut> {
   if (facts.length === 0) return NOTHING;
   const subscribers = await readSubscribers(tx, facts);
-  const wanted = facts.filter((fact) => isRaised(fact.trigger) && subscribersOf(subscribers, fact).length > 0);
-  if (wanted.length === 0) return { ...NOTHING, facts: facts.length };
+  const audience = audienceOf(subscribers);
+  const named = facts.flatMap((fact) => namedBy(fact, audience, at));
+  if (named.length === 0) return { ...NOTHING, facts: facts.length };
 
   const guard = guardOf(subscribers);
-  const { single, flooding } = await sortByGuard(tx, wanted, guard);
+  const flood = await floodOf(tx, [...new Set(named.map(({ fact }) => fact))], guard);
   const now = new Date(at);
-  const singles = single.map((fact): Telling => ({ id: uuidv7(at), fact, dueAt: now }));
-  const { fresh, updated } = await coalesce(tx, flooding, guard, at);
+  const singles = named.filter(({ fact }) => !flood.has(fact)).map((one): Telling => ({ ...one, dueAt: now }));
+  const { fresh, updated } = await coalesce(tx, flood.size === 0 ? [] : named.filter(isIn(flood)), guard, at);
   const made = [...singles, ...fresh];
-  const deliveries = deliveriesOf(made, subscribers);
-  const late = await withoutPending(tx, deliveriesOf(updated, subscribers));
+  const deliveries = deliveriesOf(made, audience);
+  const late = await withoutPending(tx, deliveriesOf(updated, audience));
   const [, { held, dueAt }] = await Promise.all([
     insertNotifications(tx, made, now),
     insertDeliveries(tx, [...deliveries, ...late], now),
   ]);
-  return { facts: facts.length, notifications: made.length, coalesced: flooding.length, held, dueAt };
+  return { facts: facts.length, notifications: made.length, coalesced: flood.size, held, dueAt };
+}
+
+/** Under each of its names that somebody wants. */
+function namedBy(fact: Fact, audience: Audience, at: number): Named[] {
+  const names = namesOfFact(fact.trigger).filter((trigger) => audience(fact.app, trigger).length > 0);
+  return names.map((trigger) => ({ id: nextId(at), trigger, fact }));
+}
+
+function isIn(flood: ReadonlySet<Fact>): (named: Named) => named is Named<EventFact> {
+  return (named): named is Named<EventFact> => flood.has(named.fact) && isEvent(named.fact);
 }
 
 function sum(a: FannedOut, b: FannedOut): FannedOut {
@@ -120,7 +148,7 @@ async function insertNotifications(tx: Tx, made: readonly Telling[], now: Date):
     from unnest(
       ${made.map(({ fact }) => fact.app)}::integer[],
       ${made.map(({ id }) => id)}::uuid[],
-      ${made.map(({ fact }) => fact.trigger)}::text[],
+      ${made.map(({ trigger }) => trigger)}::text[],
       ${made.map(({ fact }) => fact.messageId)}::uuid[],
       ${made.map(({ fact }) => fact.sequence)}::integer[],
       ${made.map(({ fact }) => fact.subject ?? null)}::text[],
@@ -138,9 +166,9 @@ interface Delivery {
 }
 
 /** One per subscriber of each notification. */
-function deliveriesOf(told: readonly Telling[], subscribers: readonly Subscriber[]): Delivery[] {
-  return told.flatMap(({ id, dueAt, fact }) =>
-    subscribersOf(subscribers, fact).map((subscriber) => ({ app: subscriber.app, id, dueAt, subscriber })),
+function deliveriesOf(told: readonly Telling[], audience: Audience): Delivery[] {
+  return told.flatMap(({ id, trigger, dueAt, fact }) =>
+    audience(fact.app, trigger).map((subscriber) => ({ app: fact.app, id, dueAt, subscriber })),
   );
 }
 

@@ -1,4 +1,4 @@
-import { type EventFact, type Fact, isEvent } from '../db/outbox.ts';
+import { type Fact, isEvent } from '../db/outbox.ts';
 import type { Query } from '../db/pool.ts';
 import { uuidTime } from '../ids.ts';
 
@@ -6,24 +6,19 @@ const WINDOW_MS = 60_000;
 // No event is older than its message, but for clocks that differ.
 const EARLIEST_EVENT_MS = 24 * 60 * 60_000;
 
-/** What would be notified as its own, and what is above the guard. */
-export interface Sorted {
-  readonly single: readonly Fact[];
-  readonly flooding: readonly EventFact[];
-}
-
 /**
- * A fact is above the guard of N when the event N before it, of the same message and trigger, happened less than a
- * minute before it. Read from the events themselves: the common case, fewer than N events in all, costs nothing, and
- * partitions older than the message are not looked at.
+ * Those above the guard. A fact is above the guard of N when the event N before it, of the same message and trigger,
+ * happened less than a minute before it. Read from the events themselves: the common case, fewer than N events in all,
+ * costs nothing, and partitions older than the message are not looked at.
  */
-export async function sortByGuard(
+export async function floodOf(
   tx: Query,
   facts: readonly Fact[],
   mostPerMinute: (app: number) => number,
-): Promise<Sorted> {
+): Promise<ReadonlySet<Fact>> {
   const questions = facts.filter(isEvent).filter((fact) => fact.sequence >= mostPerMinute(fact.app));
-  if (questions.length === 0) return { single: facts, flooding: [] };
+  const flooding = new Set<Fact>();
+  if (questions.length === 0) return flooding;
   const rows = await tx<{ at: string; happened_at: Date }[]>`
     select question.at, e.happened_at
     from unnest(
@@ -41,12 +36,11 @@ export async function sortByGuard(
         and sequence = question.sequence and id >= question.lowest_id
       limit 1 -- there is no more, and so each question is asked by itself, of its own partitions
     ) e`;
-  const flooding = new Set<EventFact>();
   for (const row of rows) {
     const fact = questions[Number(row.at) - 1];
     if (fact && fact.happenedAt.getTime() - row.happened_at.getTime() < WINDOW_MS) flooding.add(fact);
   }
-  return { single: facts.filter((fact) => !(isEvent(fact) && flooding.has(fact))), flooding: [...flooding] };
+  return flooding;
 }
 
 /** How long a notification above the guard stays open for later events, so that N a minute leave. */

@@ -1,6 +1,7 @@
 import type { Fact } from '../db/outbox.ts';
 import type { Tx } from '../db/pool.ts';
 import { storedSettings } from '../grants/settings.ts';
+import { namesOfFact } from './triggers.ts';
 
 /** A destination that wants some of the facts at hand. */
 export interface Subscriber {
@@ -15,7 +16,7 @@ export interface Subscriber {
 /** Locked against deletion: a delivery to a deleted destination would stay behind for ever. */
 export async function readSubscribers(tx: Tx, facts: readonly Fact[]): Promise<Subscriber[]> {
   const apps = [...new Set(facts.map((fact) => fact.app))];
-  const triggers = [...new Set(facts.map((fact) => fact.trigger))];
+  const triggers = [...new Set(facts.map((fact) => fact.trigger))].flatMap(namesOfFact);
   return tx<Subscriber[]>`
     select d.app, d.id, d.triggers, d.status, a.settings
     from destinations d join applications a on a.serial = d.app
@@ -24,9 +25,23 @@ export async function readSubscribers(tx: Tx, facts: readonly Fact[]): Promise<S
     for key share of d`;
 }
 
-export function subscribersOf(subscribers: readonly Subscriber[], fact: Fact): Subscriber[] {
-  return subscribers.filter(({ app, triggers }) => app === fact.app && triggers.includes(fact.trigger));
+/** Who of an application is told something under a name. */
+export type Audience = (app: number, trigger: string) => readonly Subscriber[];
+
+export function audienceOf(subscribers: readonly Subscriber[]): Audience {
+  const byName = new Map<string, Subscriber[]>();
+  for (const subscriber of subscribers) {
+    for (const trigger of new Set(subscriber.triggers)) {
+      const name = `${subscriber.app} ${trigger}`;
+      const others = byName.get(name);
+      if (others === undefined) byName.set(name, [subscriber]);
+      else others.push(subscriber);
+    }
+  }
+  return (app, trigger) => byName.get(`${app} ${trigger}`) ?? NOBODY;
 }
+
+const NOBODY: readonly Subscriber[] = [];
 
 /** The most notifications per minute, message and trigger that an application wants. */
 export function guardOf(subscribers: readonly Subscriber[]): (app: number) => number {

@@ -51,35 +51,48 @@ export const TRIGGERS = [
 
 export type Trigger = (typeof TRIGGERS)[number];
 
-const TRACKING = ['message.opened', 'message.link_clicked'] as const satisfies readonly Trigger[];
-const GRANT = [
+/** The triggers of facts that this service raises. */
+export const RAISED = [
+  'message.opened',
+  'message.link_clicked',
+  'thread.replied',
+  'message.send_success',
+  'message.send_failed',
+  'message.bounce_detected',
+  'message.created',
   'grant.created',
   'grant.updated',
   'grant.expired',
   'grant.deleted',
 ] as const satisfies readonly Trigger[];
 
-/** The triggers that this service raises and can render. */
-export const RAISED = [...TRACKING, ...GRANT] as const satisfies readonly Trigger[];
-
-/** About a message; counted. */
-export type TrackingTrigger = (typeof TRACKING)[number];
-/** About a grant. */
-export type GrantTrigger = (typeof GRANT)[number];
 export type RaisedTrigger = (typeof RAISED)[number];
+
+/** Facts that are told in the shape of the API's version 2 as well, under a name of its own. */
+const LEGACY = {
+  'message.opened': 'message.opened.legacy',
+  'message.link_clicked': 'message.link_clicked.legacy',
+  'thread.replied': 'thread.replied.legacy',
+} as const satisfies { readonly [Name in RaisedTrigger]?: Trigger };
+
+/** What a notification may be called. */
+export type ToldTrigger = RaisedTrigger | (typeof LEGACY)[keyof typeof LEGACY];
+
+export const TOLD: readonly ToldTrigger[] = [...RAISED, ...Object.values(LEGACY)];
+
+/** Every name under which a fact is told to who subscribes to it; none where it is not known to this version. */
+export function namesOfFact(trigger: string): readonly ToldTrigger[] {
+  return NAMES.get(trigger) ?? [];
+}
+
+const NAMES: ReadonlyMap<string, readonly ToldTrigger[]> = new Map(
+  RAISED.map((trigger) => [trigger, hasLegacy(trigger) ? [trigger, LEGACY[trigger]] : [trigger]]),
+);
+
+function hasLegacy(trigger: RaisedTrigger): trigger is keyof typeof LEGACY {
+  return trigger in LEGACY;
+}
 
 export function isTrigger(text: string): text is Trigger {
   return TRIGGERS.some((trigger) => trigger === text);
-}
-
-export function isTracking(text: string): text is TrackingTrigger {
-  return TRACKING.some((trigger) => trigger === text);
-}
-
-export function isOfGrant(text: string): text is GrantTrigger {
-  return GRANT.some((trigger) => trigger === text);
-}
-
-export function isRaised(text: string): text is RaisedTrigger {
-  return RAISED.some((trigger) => trigger === text);
 }
