@@ -1,80 +1,9 @@
-// The queue: `pending_deliveries`, and the history that deliveries leave behind.
+// The history that deliveries leave behind, and how they move on.
 import type { Sql } from '../db/pool.ts';
-import { wireId } from '../ids.ts';
-import type { DestinationKind, Outcome } from './destination.ts';
+import type { Claim } from './claiming.ts';
+import type { Outcome } from './destination.ts';
 import type { Verdict } from './retry.ts';
-
-/** A delivery that is ours until `claimedUntil`; only the result of this attempt will be accepted. */
-export interface Claim {
-  readonly app: number;
-  readonly destinationId: string;
-  readonly notificationId: string;
-  /** 0, and one more each time the delivery was begun anew. */
-  readonly round: number;
-  /** From 1 in each round. */
-  readonly attempt: number;
-}
-
-export interface Room {
-  readonly destinationId: string;
-  /** How many deliveries of it may be claimed, 0 for none. */
-  readonly free: number;
-}
-
-export interface ClaimOrder {
-  readonly kinds: readonly DestinationKind[];
-  /** For destinations that are not in `rooms`. */
-  readonly freshRoom: number;
-  readonly rooms: readonly Room[];
-  readonly limit: number;
-  readonly now: Date;
-  readonly until: Date;
-}
-
-/**
- * Claims what is due, of each destination its oldest. Top-k per destination by the index (destination_id,
- * next_attempt_at): over a million rows of one dead destination about 1 ms; one global order took 517 ms in a prototype.
- * A claimed notification takes in no later events any more.
- */
-export async function claim(sql: Sql, order: ClaimOrder): Promise<Claim[]> {
-  return sql<Claim[]>`
-    with room as (
-      select * from unnest(
-        ${order.rooms.map((room) => room.destinationId)}::uuid[],
-        ${order.rooms.map((room) => room.free)}::integer[]
-      ) as room (destination_id, free)
-    ), due as (
-      select p.app, p.destination_id, p.notification_id
-      from destinations d
-      left join room on room.destination_id = d.id
-      cross join lateral (
-        select app, destination_id, notification_id, next_attempt_at from pending_deliveries
-        where destination_id = d.id and app = d.app and next_attempt_at <= ${order.now}
-        order by next_attempt_at
-        limit coalesce(room.free, ${order.freshRoom})
-        for update skip locked
-      ) p
-      where d.kind = any(${[...order.kinds]}) and d.status in ('active', 'failing')
-      order by p.next_attempt_at
-      limit ${order.limit}
-    ), claimed as (
-      update pending_deliveries p
-      set attempts = least(p.attempts + 1, 32767), claimed_until = ${order.until}, next_attempt_at = ${order.until}
-      from due
-      where p.app = due.app and p.destination_id = due.destination_id and p.notification_id = due.notification_id
-      returning p.app, p.destination_id, p.notification_id, p.round, p.attempts
-    ), closing as (
-      select c.app, c.message_id, c.trigger from coalescing_notifications c
-      where c.notification_id in (select notification_id from claimed)
-      order by c.app, c.message_id, c.trigger -- as fan-out locks them
-      for update
-    ), closed as (
-      delete from coalescing_notifications c using closing
-      where c.app = closing.app and c.message_id = closing.message_id and c.trigger = closing.trigger
-    )
-    select app, destination_id as "destinationId", notification_id as "notificationId", round, attempts as attempt
-    from claimed`;
-}
+import { BUCKET_MS } from './standing.ts';
 
 export interface Settlement {
   readonly claim: Claim;
@@ -84,9 +13,13 @@ export interface Settlement {
   readonly durationMs: number;
 }
 
+/** Outcomes that say nothing about the destination: nothing was sent to it. */
+const OURS = ['gone', 'unrenderable'] satisfies readonly Outcome['kind'][];
+
 /**
  * Records attempts and moves their deliveries on: to rest, or back into the queue. A result whose claim was lost to a
- * later attempt is recorded and moves nothing. Answers those that moved; may run twice, the second run moves nothing.
+ * later attempt is recorded and moves nothing. Answers those that moved; may run twice, the second run moves and counts nothing.
+ * Counting for the destination's health takes 0.2 ms of 0.5 for one, 0.8 of 5.5 for two hundred.
  */
 export async function settle(
   sql: Sql,
@@ -116,6 +49,7 @@ export async function settle(
       select app, destination_id, notification_id, round, attempt, outcome, status_code, started_at, duration_ms, answer
       from result
       on conflict do nothing
+      returning app, destination_id, notification_id, round, attempt
     ), rested as (
       delete from pending_deliveries p using result r
       where p.app = r.app and p.destination_id = r.destination_id and p.notification_id = r.notification_id
@@ -132,6 +66,42 @@ export async function settle(
       where p.app = r.app and p.destination_id = r.destination_id and p.notification_id = r.notification_id
         and p.round = r.round and p.attempts = r.attempt and r.state is null
       returning r.at
+    ), ended as ( -- what was logged just now: a second run counts nothing
+      select r.app, r.destination_id, r.started_at + r.duration_ms * interval '1 millisecond' as ended_at,
+        r.state is not distinct from 'delivered' as succeeded,
+        r.state is distinct from 'delivered' and r.outcome <> all(${[...OURS]}) as failed
+      from logged join result r using (app, destination_id, notification_id, round, attempt)
+    ), health as (
+      insert into destination_health (app, destination_id, bucket, succeeded, failed)
+      select e.app, e.destination_id, date_bin(${BUCKET_MS}::float8 * interval '1 millisecond', e.ended_at, timestamptz 'epoch') as bucket,
+        count(*) filter (where e.succeeded), count(*) filter (where e.failed)
+      from ended e join destinations d on d.app = e.app and d.id = e.destination_id -- not of one that was deleted
+      where e.succeeded or e.failed
+      group by e.app, e.destination_id, bucket
+      order by e.app, e.destination_id, bucket -- as every other process locks them
+      on conflict (app, destination_id, bucket) do update set
+        succeeded = destination_health.succeeded + excluded.succeeded, failed = destination_health.failed + excluded.failed
+    ), counted as (
+      insert into destination_counters (app, destination_id, attempts, delivered, exhausted, stopped, last_success_at,
+        last_failure_at)
+      select e.app, e.destination_id, sum(e.attempts), count(*) filter (where e.state = 'delivered'),
+        count(*) filter (where e.state = 'exhausted'), count(*) filter (where e.state = 'stopped'),
+        max(e.ended_at) filter (where e.succeeded), max(e.ended_at) filter (where e.failed)
+      from (
+        select app, destination_id, 1 as attempts, null as state, ended_at, succeeded, failed from ended
+        union all
+        select app, destination_id, 0, state, null, false, false from rested
+      ) e
+      join destinations d on d.app = e.app and d.id = e.destination_id
+      group by e.app, e.destination_id
+      order by e.app, e.destination_id
+      on conflict (app, destination_id) do update set
+        attempts = destination_counters.attempts + excluded.attempts,
+        delivered = destination_counters.delivered + excluded.delivered,
+        exhausted = destination_counters.exhausted + excluded.exhausted,
+        stopped = destination_counters.stopped + excluded.stopped,
+        last_success_at = greatest(destination_counters.last_success_at, excluded.last_success_at),
+        last_failure_at = greatest(destination_counters.last_failure_at, excluded.last_failure_at)
     )
     select at from rested union all select at from waiting`;
   return new Set(rows.flatMap(({ at }) => settlements[Number(at) - 1] ?? []));
@@ -152,17 +122,6 @@ export async function settleUnrecorded(sql: Sql, { claim, verdict }: Settlement)
         update pending_deliveries set next_attempt_at = ${new Date(verdict.at)}, claimed_until = null ${ours}`
       : await sql`delete from pending_deliveries ${ours}`;
   return moved.length > 0;
-}
-
-/** A claim as logs name it. */
-export function namesOf({
-  app,
-  destinationId,
-  notificationId,
-  round,
-  attempt,
-}: Claim): Record<string, string | number> {
-  return { app, webhook: wireId('wh', destinationId), notification: wireId('ntf', notificationId), round, attempt };
 }
 
 const COUNTED = 100_000;

@@ -64,7 +64,7 @@ function trustOf(network: MailNetwork): SecureContext {
 }
 
 /** With `ca` set Node forgets what it trusts by itself, NODE_EXTRA_CA_CERTS included; before 22.15 only its own list can be asked. */
-function usualAuthorities(): readonly string[] {
+export function usualAuthorities(): readonly string[] {
   const ask: unknown = Reflect.get(tls, 'getCACertificates');
   return typeof ask === 'function' ? ask('default') : tls.rootCertificates;
 }
