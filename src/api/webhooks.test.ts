@@ -113,6 +113,8 @@ test('where nothing may be sent, nothing is', async (t) => {
   for (const [url, type, message] of [
     ['https://inside.test/', '70005', 'unable.verify.webhook_url : the host leads to a private address'],
     ['https://169.254.169.254/x', '70005', 'unable.verify.webhook_url : the host leads to a metadata address'],
+    ['https://2852039166/x', '70005', 'unable.verify.webhook_url : the host leads to a metadata address'],
+    ['https://[::ffff:a00:1]/', '70005', 'unable.verify.webhook_url : the host leads to a private address'],
     ['http://public.test/', '70005', 'unable.verify.webhook_url : a public host must be reached by https'],
     ['https://nowhere.test/', '70005', 'unable.verify.webhook_url : nowhere.test could not be resolved (ENOTFOUND)'],
     ['ftp://a.test/', 'api.invalid_request_error', 'webhook_url must begin with https://'],
@@ -229,6 +231,10 @@ test('a new address is challenged, and must not be another webhook’s', async (
   assert.equal((await call('PUT', path, { webhook_url: other.data.webhook_url })).error.type, '70005');
   receiver.behave(status(404), 'everything');
   assert.equal((await call('PUT', path, { webhook_url: `${receiver.origin}/new` })).error.type, '70005');
+  assert.deepEqual((await call('PUT', path, { webhook_url: 'https://inside.test/' })).error, {
+    type: '70005',
+    message: 'unable.verify.webhook_url : the host leads to a private address',
+  });
   receiver.behave(echoChallenge, 'everything');
   const moved = await call('PUT', path, { webhook_url: `${receiver.origin}/new` });
   assert.equal(moved.data.webhook_url, `${receiver.origin}/new`);

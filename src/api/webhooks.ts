@@ -1,46 +1,36 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { wireId } from '../ids.ts';
+import { ApiError } from '../errors.ts';
+import type { Destinations } from '../notify/destination.ts';
 import { rotateSecret } from '../notify/rotation.ts';
 import {
-  createWebhook,
-  deleteWebhook,
-  getWebhook,
-  listWebhooks,
+  createSubscription,
+  deleteSubscription,
+  getSubscription,
+  listSubscriptions,
+  type Subscription,
   type SubscriptionDeps,
-  updateWebhook,
-  type Webhook,
-  type WebhookWithSecret,
+  updateSubscription,
 } from '../notify/subscriptions.ts';
+import { mockPayload, sendTestEvent } from '../notify/test-event.ts';
+import { changedDestination, fromWire, newDestination, seconds, toWire } from './destinations.ts';
 import { caller, type Routes } from './http.ts';
 import { answer } from './respond.ts';
 
-const settings = {
-  description: Type.Optional(Type.String({ maxLength: 1024 })),
-  notification_email_addresses: Type.Optional(
-    Type.Array(Type.String({ minLength: 3, maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+$' }), {
-      maxItems: 20,
-    }),
-  ),
-  compressed_delivery: Type.Optional(Type.Boolean()),
-};
-const CreateBody = Type.Object({
-  webhook_url: Type.String(),
-  trigger_types: Type.Array(Type.String(), { minItems: 1 }),
-  ...settings,
-});
-const UpdateBody = Type.Object({
-  webhook_url: Type.Optional(Type.String()),
-  trigger_types: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
-  status: Type.Optional(Type.String()),
-  ...settings,
-});
+const CreateBody = Type.Object({ webhook_url: Type.String(), ...newDestination });
+const UpdateBody = Type.Object({ webhook_url: Type.Optional(Type.String()), ...changedDestination });
+const MockBody = Type.Object({ trigger_type: Type.String() });
+// Nylas's own command line sends no trigger, though its OpenAPI demands one.
+const TestBody = Type.Object({ trigger_type: Type.Optional(Type.String()), webhook_url: Type.String() });
 
 type Create = { Body: Static<typeof CreateBody> };
 type Update = { Body: Static<typeof UpdateBody>; Params: { id: string } };
+type Mock = { Body: Static<typeof MockBody> };
+type Test = { Body: Static<typeof TestBody> };
 type One = { Params: { id: string } };
 
 export interface WebhookRoutesDeps extends SubscriptionDeps {
+  readonly destinations: Destinations;
   /** Where deliveries come from, as receivers see it: addresses and ranges, and since when it is so. */
   readonly outgoing: { readonly addresses: readonly string[]; readonly since: Date };
 }
@@ -49,18 +39,18 @@ export interface WebhookRoutesDeps extends SubscriptionDeps {
 export function webhookRoutes(deps: WebhookRoutesDeps): Routes {
   return (http) => {
     http.post<Create>('/v3/webhooks', { schema: { body: CreateBody } }, async (request) => {
-      const { body } = request;
-      const made = await createWebhook(deps, caller(request).app, {
-        url: body.webhook_url,
-        triggers: body.trigger_types,
-        ...fromWire(body),
+      const { webhook_url: address, trigger_types: triggers, ...rest } = request.body;
+      const { subscription, secret } = await createSubscription(deps, caller(request).app, 'webhook', {
+        address,
+        triggers,
+        ...fromWire(rest),
       });
-      return answer(request, withSecret(made));
+      return answer(request, withSecret(subscription, secret));
     });
 
     http.get('/v3/webhooks', async (request) => {
-      const webhooks = await listWebhooks(deps, caller(request).app);
-      return answer(request, webhooks.map(toWire));
+      const webhooks = await listSubscriptions(deps, caller(request).app, 'webhook');
+      return answer(request, webhooks.map(shown));
     });
 
     http.get('/v3/webhooks/ip-addresses', async (request) =>
@@ -70,67 +60,51 @@ export function webhookRoutes(deps: WebhookRoutesDeps): Routes {
       }),
     );
 
+    http.post<Mock>('/v3/webhooks/mock-payload', { schema: { body: MockBody } }, async (request) =>
+      answer(request, mockPayload(request.body.trigger_type, caller(request).applicationId)),
+    );
+
+    http.post<Test>('/v3/webhooks/send-test-event', { schema: { body: TestBody } }, async (request) => {
+      const { trigger_type: trigger = 'message.opened', webhook_url: url } = request.body;
+      const problem = await sendTestEvent(deps, { trigger, url, applicationId: caller(request).applicationId });
+      if (problem !== null) throw new ApiError(400, '70005', `unable.send.test_event : ${problem}`);
+      return answer(request, 'success');
+    });
+
     http.get<One>('/v3/webhooks/:id', async (request) => {
-      const webhook = await getWebhook(deps, caller(request).app, request.params.id);
-      return answer(request, toWire(webhook));
+      const webhook = await getSubscription(deps, caller(request).app, 'webhook', request.params.id);
+      return answer(request, shown(webhook));
     });
 
     http.put<Update>('/v3/webhooks/:id', { schema: { body: UpdateBody } }, async (request) => {
-      const { body } = request;
-      const webhook = await updateWebhook(deps, caller(request).app, request.params.id, {
-        ...(body.webhook_url === undefined ? {} : { url: body.webhook_url }),
-        ...(body.trigger_types === undefined ? {} : { triggers: body.trigger_types }),
-        ...(body.status === undefined ? {} : { status: body.status }),
-        ...fromWire(body),
+      const { webhook_url: address, trigger_types: triggers, ...rest } = request.body;
+      const webhook = await updateSubscription(deps, caller(request).app, 'webhook', request.params.id, {
+        ...(address === undefined ? {} : { address }),
+        ...(triggers === undefined ? {} : { triggers }),
+        ...fromWire(rest),
       });
-      return answer(request, toWire(webhook));
+      return answer(request, shown(webhook));
     });
 
     http.delete<One>('/v3/webhooks/:id', async (request) => {
-      await deleteWebhook(deps, caller(request).app, request.params.id);
+      await deleteSubscription(deps, caller(request).app, 'webhook', request.params.id);
       return answer(request, { status: 'success' });
     });
 
-    const rotate = async (request: FastifyRequest<One>): Promise<object> =>
-      answer(request, withSecret(await rotateSecret(deps, caller(request).app, request.params.id)));
+    const rotate = async (request: FastifyRequest<One>): Promise<object> => {
+      const { subscription, secret } = await rotateSecret(deps, caller(request).app, request.params.id);
+      return answer(request, withSecret(subscription, secret));
+    };
     http.post<One>('/v3/webhooks/rotate-secret/:id', rotate);
     http.put<One>('/v3/webhooks/:id/rotate-secret', rotate); // what the Python SDK calls
   };
 }
 
-type Settings = Pick<Static<typeof UpdateBody>, 'description' | 'notification_email_addresses' | 'compressed_delivery'>;
-
-function fromWire(body: Settings): Partial<Pick<Webhook, 'description' | 'notificationEmails' | 'compressed'>> {
-  return {
-    ...(body.description === undefined ? {} : { description: body.description }),
-    ...(body.notification_email_addresses === undefined
-      ? {}
-      : { notificationEmails: body.notification_email_addresses }),
-    ...(body.compressed_delivery === undefined ? {} : { compressed: body.compressed_delivery }),
-  };
-}
-
-/** All members always: the Python and Java SDKs fail on a missing one (contract 7.6). */
-function toWire(webhook: Webhook): Record<string, unknown> {
-  return {
-    id: wireId('wh', webhook.id),
-    description: webhook.description,
-    trigger_types: webhook.triggers,
-    webhook_url: webhook.url,
-    status: webhook.status,
-    notification_email_addresses: webhook.notificationEmails,
-    compressed_delivery: webhook.compressed,
-    status_updated_at: seconds(webhook.statusUpdatedAt),
-    created_at: seconds(webhook.createdAt),
-    updated_at: seconds(webhook.updatedAt),
-  };
+function shown(webhook: Subscription): Record<string, unknown> {
+  return toWire('webhook', 'webhook_url', webhook);
 }
 
 /** Only where a secret was just made: it is shown once. */
-function withSecret({ webhook, secret }: WebhookWithSecret): Record<string, unknown> {
-  return { ...toWire(webhook), webhook_secret: secret };
-}
-
-function seconds(at: Date): number {
-  return Math.floor(at.getTime() / 1000);
+function withSecret(webhook: Subscription, secret: string | null): Record<string, unknown> {
+  return { ...shown(webhook), webhook_secret: secret };
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { applicationRoutes } from '../api/applications.ts';
+import { channelRoutes } from '../api/channels.ts';
 import { connectRoutes } from '../api/connect.ts';
 import { grantRoutes } from '../api/grants.ts';
 import { messageRoutes } from '../api/messages.ts';
@@ -17,7 +18,9 @@ import { createSignInToken } from '../grants/sign-in.ts';
 import { makeVault } from '../grants/vault.ts';
 import type { Log } from '../log.ts';
 import { makeNames } from '../names.ts';
+import { makeDestinations } from '../notify/destinations.ts';
 import { startNotify } from '../notify/start.ts';
+import { makePostman } from '../providers/postman.ts';
 import { makeProviders } from '../providers/providers.ts';
 import { makeSafeFetch } from '../safe-fetch.ts';
 import { makeLedger } from '../send/ledger.ts';
@@ -54,6 +57,8 @@ export async function startInside(deps: {
   const names = makeNames();
   const safeFetch = makeSafeFetch({ ...policy, names });
   releasers.add('tools', 'outgoing connections', () => safeFetch.close());
+  const { destinations, close: closeDestinations } = makeDestinations({ safeFetch, google: config.google });
+  releasers.add('tools', 'channels', () => closeDestinations());
   const first = await retrying(() => bootstrap({ sql: api, vault, config }));
 
   await stops.follow(database.pool('stops', 1));
@@ -81,7 +86,7 @@ export async function startInside(deps: {
     safeFetch,
   });
   const onFacts = (): void => wake('outbox');
-  const ledger = makeLedger({ sql: database.pool('ledger', 3), log });
+  const ledger = makeLedger({ sql: database.pool('ledger', 3), log, onFacts });
   const running = new Set<Promise<unknown>>();
   // While the doors are still open: a send that is cut off here says what became of it.
   const otherUsers: (() => Promise<void>)[] = [];
@@ -109,7 +114,10 @@ export async function startInside(deps: {
       sql: database.pool('notify', 8),
       log,
       vault,
-      safeFetch,
+      destinations,
+      thresholds: config.health,
+      postman: config.smtp === null ? null : makePostman({ ...config.smtp, ca: config.mailCa }),
+      publicUrl: config.publicUrl,
       onDeliveries: () => wake('deliveries'),
     });
     wake.on('outbox', () => notify.wakeFanout());
@@ -137,9 +145,10 @@ export async function startInside(deps: {
         webhookRoutes({
           sql: api,
           vault,
-          safeFetch,
+          destinations,
           outgoing: { addresses: config.outgoingAddresses, since: new Date() },
         }),
+        channelRoutes({ sql: api, vault, destinations }),
         ...(config.practice ? [practiceRoutes(sendDeps)] : []),
       ],
     });

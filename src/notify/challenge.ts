@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { type FetchOutcome, type PublicUrl, type SafeFetch, withParameter } from '../safe-fetch.ts';
 
-const DEADLINE_MS = 10_000;
 const ANSWER_BYTES = 256;
 
 export interface ChallengeDeps {
   readonly safeFetch: Pick<SafeFetch, 'request'>;
-  readonly challengeMs?: number;
+  readonly deadlineMs: number;
 }
 
 /** Asks a receiver once to prove that it wants our deliveries. Null where it did, else why not, as the API says it. */
@@ -15,11 +14,10 @@ export async function challenge(deps: ChallengeDeps, url: PublicUrl): Promise<st
   const outcome = await deps.safeFetch.request(withParameter(url, 'challenge', expected), {
     method: 'GET',
     headers: { 'User-Agent': 'Telltale' },
-    deadlineMs: deps.challengeMs ?? DEADLINE_MS,
+    deadlineMs: deps.deadlineMs,
     maxAnswerBytes: ANSWER_BYTES,
   });
-  const problem = problemOf(outcome, expected);
-  return problem === null ? null : `unable.verify.webhook_url : ${problem}`;
+  return problemOf(outcome, expected);
 }
 
 function problemOf(outcome: FetchOutcome, expected: string): string | null {

@@ -2,16 +2,18 @@
 import type { Sql } from '../db/pool.ts';
 import { wireId } from '../ids.ts';
 import type { Log } from '../log.ts';
+import { type Claim, claim, namesOf, readFailing } from './claiming.ts';
 import type { Clock } from './clock.ts';
-import { type Prepared, prepare } from './contents.ts';
+import { aboutOf, type Prepared, prepare } from './contents.ts';
 import { DESTINATION_KINDS, type Destinations, type Outcome } from './destination.ts';
 import { type Loop, startLoop } from './loop.ts';
-import { FRESH, type Pace, paceAfter, roomFor } from './pace.ts';
+import { PROMPT_MS } from './pace.ts';
 import { renderPayload } from './payloads.ts';
-import { type Claim, claim, namesOf, type Settlement } from './pending.ts';
+import type { Settlement } from './pending.ts';
 import { attemptsOf, decide } from './retry.ts';
 import { startSettling } from './settling.ts';
 import { secretContext } from './subscriptions.ts';
+import { type Flight, makeTraffic } from './traffic.ts';
 
 export interface DeliverDeps {
   readonly sql: Sql;
@@ -21,7 +23,7 @@ export interface DeliverDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly pollMs: number;
-  /** Attempts at once, of all destinations together. */
+  /** Attempts at once to destinations that answer promptly; as many to slow ones, and at most four times as many in all. */
   readonly concurrency: number;
 }
 
@@ -42,75 +44,72 @@ export interface Deliverer {
   readonly counts: DeliveryCounts;
 }
 
-// Twice the longest attempt: a claim must not end while its attempt is alive.
-const CLAIM_MS = 20_000;
-const REMEMBERED = 10_000;
+const LONGEST_ATTEMPT_MS = 10_000;
+// A claim must not end while its attempt is alive.
+const CLAIM_MS = 2 * LONGEST_ATTEMPT_MS;
+const SUSPECTS = 5_000;
 
 export function startDeliverer(deps: DeliverDeps): Deliverer {
   const counts = noCounts();
-  const paces = new Map<string, Pace>();
-  const inFlight = new Map<string, number>();
+  const traffic = makeTraffic(deps.concurrency);
   const running = new Set<Promise<void>>();
-  const hungry = new Set<string>();
   const settleSoon = startSettling(deps);
+  let isInformed = false;
 
-  const run = async (): Promise<'more' | 'idle'> => {
+  const run = async (): Promise<'idle'> => {
     await deps.clock.keep();
+    if (!isInformed) traffic.suspect(await readFailing(deps.sql, SUSPECTS));
+    isInformed = true;
     const now = deps.clock.now();
-    const limit = deps.concurrency - counts.inFlight;
-    if (limit <= 0) return 'idle'; // the attempt that ends next wakes us
-    // An idle destination in good health is claimed for like a fresh one, and grows from there.
-    const slowed = [...paces].filter(([, pace]) => roomFor(pace, 0, now) < FRESH.window).map(([id]) => id);
-    const rooms = [...new Set([...slowed, ...inFlight.keys()])].map((destinationId) => ({
-      destinationId,
-      free: roomFor(paces.get(destinationId) ?? FRESH, inFlight.get(destinationId) ?? 0, now),
-    }));
-    const freshRoom = roomFor(FRESH, 0, now);
+    const openings = traffic.openings(now);
+    if (openings.limit + openings.slowLimit === 0) return 'idle'; // the attempt that ends next wakes us
+    const until = now + CLAIM_MS;
     const claims = await claim(deps.sql, {
+      ...openings,
       kinds: DESTINATION_KINDS,
-      freshRoom,
-      rooms,
-      limit,
       now: new Date(now),
-      until: new Date(now + CLAIM_MS),
+      until: new Date(until),
     });
+    const { flights, isFull } = traffic.depart(openings, claims);
+    if (isFull) loop.wakeIn(PROMPT_MS); // by then some of them are known to be slow
     if (claims.length === 0) return 'idle';
-    const taken = new Map<string, number>();
-    for (const { destinationId } of claims) taken.set(destinationId, (taken.get(destinationId) ?? 0) + 1);
-    for (const [id, count] of taken) {
-      const free = rooms.find((room) => room.destinationId === id)?.free ?? freshRoom;
-      if (count >= free) hungry.add(id);
-      else hungry.delete(id);
-    }
     // Not awaited: the next destination's claim need not wait until this batch was read.
-    const batch = prepare(deps.sql, claims).then((prepared) => new Map(prepared.map((one) => [one.claim, one])));
-    for (const one of claims) start(one, batch);
-    return claims.length >= limit ? 'more' : 'idle';
+    const batch = prepare(deps.sql, claims, new Date(now)).then(
+      (prepared) => new Map(prepared.map((one) => [one.claim, one])),
+    );
+    for (const [at, flight] of flights.entries()) {
+      const one = claims[at];
+      if (one !== undefined) start(flight, one, until, batch);
+    }
+    return 'idle';
   };
 
-  const start = (one: Claim, batch: Promise<ReadonlyMap<Claim, Prepared>>): void => {
-    const { destinationId } = one;
+  const start = (flight: Flight, one: Claim, until: number, batch: Promise<ReadonlyMap<Claim, Prepared>>): void => {
     counts.inFlight++;
-    inFlight.set(destinationId, (inFlight.get(destinationId) ?? 0) + 1);
-    const delivery = deliver(one, batch).finally(() => {
+    const delivery = deliver(flight, one, until, batch).finally(() => {
       counts.inFlight--;
-      const left = (inFlight.get(destinationId) ?? 1) - 1;
-      if (left > 0) inFlight.set(destinationId, left);
-      else inFlight.delete(destinationId);
       running.delete(delivery);
-      if (hungry.has(destinationId) || counts.inFlight + 1 >= deps.concurrency) loop.wake();
+      if (traffic.arrive(flight)) loop.wake();
     });
     running.add(delivery);
   };
 
-  const deliver = async (one: Claim, batch: Promise<ReadonlyMap<Claim, Prepared>>): Promise<void> => {
+  const deliver = async (
+    flight: Flight,
+    one: Claim,
+    until: number,
+    batch: Promise<ReadonlyMap<Claim, Prepared>>,
+  ): Promise<void> => {
     try {
       const prepared = (await batch).get(one);
       if (prepared === undefined) return; // its destination was deleted, the delivery with it
+      if (deps.clock.now() > until - LONGEST_ATTEMPT_MS) {
+        deps.log.warn({ delivery: namesOf(one) }, 'delivery.overslept'); // another process may have it by its end
+        return;
+      }
+      flight.waitsSince = performance.now();
       const settlement = await attempt(deps, prepared);
-      const pace = paceAfter(paces.get(one.destinationId) ?? FRESH, settlement.outcome, deps.clock.now());
-      if (paces.size >= REMEMBERED) paces.clear();
-      paces.set(one.destinationId, pace);
+      traffic.ended(flight, settlement, deps.clock.now());
       counts.attempts[settlement.outcome.kind]++;
       if (await settleSoon(settlement)) counts.settled[settlement.verdict.kind]++;
       else counts.late++;
@@ -163,11 +162,12 @@ async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number): Prom
   const body = renderPayload(state, Math.min(claim.attempt, attemptsOf(schedule)));
   return deps.destinations[kind].attempt({
     address: prepared.address,
-    secret: deps.vault.open(prepared.sealedSecret, secretContext(claim.destinationId)),
+    secrets: prepared.sealedSecrets.map((sealed) => deps.vault.open(sealed, secretContext(claim.destinationId))),
     id: wireId('ntf', claim.notificationId),
     body: Buffer.from(body),
     compressed: prepared.compressed,
     sentAt,
+    about: aboutOf(state),
   });
 }
 

@@ -1,14 +1,25 @@
 import type { FetchOutcome } from '../safe-fetch.ts';
 
-export const DESTINATION_KINDS = ['webhook'] as const;
+export const DESTINATION_KINDS = ['webhook', 'pubsub'] as const;
 
 export type DestinationKind = (typeof DESTINATION_KINDS)[number];
 
+/** What a notification is about, for far ends that sort by it. */
+export interface About {
+  /** The payload's `type`. */
+  readonly trigger: string;
+  readonly applicationId: string;
+  readonly grantId: string;
+  /** In its wire form; null where it is not about a message. */
+  readonly messageId: string | null;
+}
+
 /** One try to hand a notification over. */
 export interface Parcel {
-  /** Where to: a URL as its owner wrote it. */
+  /** Where to, as its owner wrote it: a URL or a topic. */
   readonly address: string;
-  readonly secret: string;
+  /** Newest first; two for a day after a rotation, none for a topic. */
+  readonly secrets: readonly string[];
   /** The notification's wire id. */
   readonly id: string;
   /** Compact JSON. */
@@ -16,6 +27,7 @@ export interface Parcel {
   readonly compressed: boolean;
   /** Unix milliseconds. */
   readonly sentAt: number;
+  readonly about: About;
 }
 
 export interface Outcome {
@@ -28,8 +40,15 @@ export interface Outcome {
   readonly retryAfter: string | null;
 }
 
-/** A way for notifications to leave. Never rejects, and ends within its own deadline. */
+export type AddressCheck = { readonly normal: string } | { readonly problem: string };
+
+/** A way for notifications to leave. */
 export interface Destination {
+  /** Judges the form alone. `normal` is the same for two spellings of one address; `problem` continues "the address …". */
+  check(address: string): AddressCheck;
+  /** Asks the far end whether it wants our deliveries. Null where it does, else why not, as the API says it. Never rejects. */
+  verify(address: string): Promise<string | null>;
+  /** Never rejects, and ends within its own deadline. */
   attempt(parcel: Parcel): Promise<Outcome>;
 }
 

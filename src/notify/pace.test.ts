@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FRESH, MOST_AT_ONCE, type Pace, paceAfter, roomFor } from './pace.ts';
+import {
+  type Ended,
+  FRESH,
+  isUnremarkable,
+  MOST_AT_ONCE,
+  type Pace,
+  PROMPT_MS,
+  paceAfter,
+  roomFor,
+  SUSPECT,
+} from './pace.ts';
 
 const OK = { kind: 'ok', status: 200 } as const;
 const DOWN = { kind: 'timeout', status: null } as const;
 
-function after(outcomes: readonly Parameters<typeof paceAfter>[1][], from: Pace = FRESH): Pace {
-  return outcomes.reduce((pace, outcome) => paceAfter(pace, outcome, 1_000), from);
+function after(outcomes: readonly Ended['outcome'][], from: Pace = FRESH): Pace {
+  return outcomes.reduce((pace, outcome) => paceAfter(pace, { outcome, durationMs: 1, now: 1_000 }), from);
 }
 
 test('a destination starts small and grows with its answers', () => {
@@ -22,14 +32,14 @@ test('a single failure slows nothing to a probe', () => {
 
 test('a dead destination is probed by one, ever more rarely, at most once a minute', () => {
   const dead = after([DOWN, DOWN, DOWN, DOWN]);
-  assert.deepEqual(dead, { window: 1, failuresInRow: 4, notBefore: 2_000 });
+  assert.deepEqual(dead, { window: 1, failuresInRow: 4, notBefore: 2_000, isPrompt: true });
   assert.equal(roomFor(dead, 0, 1_999), 0);
   assert.equal(roomFor(dead, 0, 2_000), 1);
   assert.equal(roomFor(dead, 1, 2_000), 0);
-  assert.equal(paceAfter(dead, DOWN, 2_000).notBefore, 4_000);
+  assert.equal(paceAfter(dead, { outcome: DOWN, durationMs: 1, now: 2_000 }).notBefore, 4_000);
   let pace = dead;
   for (let probe = 0; probe < 1000; probe++) {
-    const next = paceAfter(pace, DOWN, pace.notBefore);
+    const next = paceAfter(pace, { outcome: DOWN, durationMs: 1, now: pace.notBefore });
     assert.ok(next.notBefore - pace.notBefore <= 60_000);
     pace = next;
   }
@@ -41,7 +51,7 @@ test('a crowd of failures that began together counts as one step', () => {
 
 test('one answer brings it back', () => {
   const back = after([DOWN, DOWN, DOWN, DOWN, DOWN, OK]);
-  assert.deepEqual(back, { window: 2, failuresInRow: 0, notBefore: 0 });
+  assert.deepEqual(back, { window: 2, failuresInRow: 0, notBefore: 0, isPrompt: true });
 });
 
 test('a receiver that refuses notifications is not dead, one that is overloaded is', () => {
@@ -50,4 +60,25 @@ test('a receiver that refuses notifications is not dead, one that is overloaded 
   for (const status of [429, 500, 502, 503]) {
     assert.equal(after(Array(4).fill({ kind: 'status', status })).notBefore, 2_000);
   }
+});
+
+test('what takes long is slow, whether it answers in the end or not; one prompt answer makes up for it', () => {
+  for (const outcome of [OK, DOWN]) {
+    const slow = paceAfter(FRESH, { outcome, durationMs: PROMPT_MS, now: 1_000 });
+    assert.equal(slow.isPrompt, false);
+    assert.equal(isUnremarkable(slow), false);
+    const back = after([OK], slow);
+    assert.ok(back.isPrompt && isUnremarkable(back));
+  }
+});
+
+test('what was never sent says nothing about the destination', () => {
+  const dead = after([DOWN, DOWN, DOWN, DOWN]);
+  for (const kind of ['gone', 'unrenderable'] as const) assert.equal(after([{ kind, status: null }], dead), dead);
+});
+
+test('what failed in an earlier life is tried by one, and is down at once when that fails', () => {
+  assert.equal(roomFor(SUSPECT, 0, 0), 1);
+  assert.equal(after([DOWN], SUSPECT).notBefore, 2_000);
+  assert.equal(roomFor(after([OK], SUSPECT), 0, 1_000), 2);
 });

@@ -1,33 +1,49 @@
 import type { Outcome } from './destination.ts';
 
-/** How fast a destination may be served; kept in memory, learnt anew by each process. */
+/** How a destination may be served; kept in memory, learnt anew by each process. */
 export interface Pace {
   /** Attempts at once. */
   readonly window: number;
   readonly failuresInRow: number;
   /** Unix milliseconds before which nothing is tried, 0 for none. */
   readonly notBefore: number;
+  /** Whether its last attempt took less than {@link PROMPT_MS}, whatever came of it. */
+  readonly isPrompt: boolean;
 }
 
 export const MOST_AT_ONCE = 16;
+export const PROMPT_MS = 500;
 const START = 4;
 // Fewer could be one notification the receiver cannot stomach; more would let a dead receiver hold connections.
 const DOWN_AFTER = 4;
 const FIRST_PROBE_MS = 1_000;
 const LAST_PROBE_MS = 60_000;
 
-export const FRESH: Pace = { window: START, failuresInRow: 0, notBefore: 0 };
+export const FRESH: Pace = { window: START, failuresInRow: 0, notBefore: 0, isPrompt: true };
+/** What failed when it was last tried, by another process or in another life of this one. */
+export const SUSPECT: Pace = { window: 1, failuresInRow: DOWN_AFTER - 1, notBefore: 0, isPrompt: false };
+
+export interface Ended {
+  readonly outcome: Pick<Outcome, 'kind' | 'status'>;
+  readonly durationMs: number;
+  /** Unix milliseconds. */
+  readonly now: number;
+}
 
 /** A destination that answers widens its window; one that is down is probed by its head alone, ever more rarely. */
-export function paceAfter(pace: Pace, outcome: Pick<Outcome, 'kind' | 'status'>, now: number): Pace {
+export function paceAfter(pace: Pace, { outcome, durationMs, now }: Ended): Pace {
+  if (outcome.kind === 'unrenderable' || outcome.kind === 'gone') return pace; // it was not even asked
+  const isPrompt = durationMs < PROMPT_MS;
   if (!isDestinationAtFault(outcome)) {
-    return { window: Math.min(pace.window * 2, MOST_AT_ONCE), failuresInRow: 0, notBefore: 0 };
+    return { window: Math.min(pace.window * 2, MOST_AT_ONCE), failuresInRow: 0, notBefore: 0, isPrompt };
   }
   if (now < pace.notBefore) return pace; // began before the wait that is already running
   const failuresInRow = pace.failuresInRow + 1;
-  if (failuresInRow < DOWN_AFTER) return { window: Math.max(1, pace.window >> 1), failuresInRow, notBefore: 0 };
+  if (failuresInRow < DOWN_AFTER) {
+    return { window: Math.max(1, pace.window >> 1), failuresInRow, notBefore: 0, isPrompt };
+  }
   const wait = Math.min(FIRST_PROBE_MS * 2 ** Math.min(failuresInRow - DOWN_AFTER, 10), LAST_PROBE_MS);
-  return { window: 1, failuresInRow, notBefore: now + wait };
+  return { window: 1, failuresInRow, notBefore: now + wait, isPrompt };
 }
 
 /** How many more attempts may start now. */
@@ -35,8 +51,12 @@ export function roomFor(pace: Pace, inFlight: number, now: number): number {
   return now < pace.notBefore ? 0 : Math.max(0, pace.window - inFlight);
 }
 
+/** Served as if nothing was known of it: when it is idle, it need not be remembered. */
+export function isUnremarkable(pace: Pace): boolean {
+  return pace.isPrompt && pace.failuresInRow === 0 && pace.window >= START;
+}
+
 /** A 4xx is about the notification: the receiver is up and speaks. */
-function isDestinationAtFault({ kind, status }: Pick<Outcome, 'kind' | 'status'>): boolean {
-  if (kind === 'unrenderable' || kind === 'gone') return false;
+function isDestinationAtFault({ status }: Pick<Outcome, 'status'>): boolean {
   return status === null || status >= 500 || status === 429 || status === 408;
 }

@@ -5,7 +5,7 @@ import type { Received } from '../../test/support/receiver.ts';
 import { status } from '../../test/support/receiver.ts';
 import { wireId } from '../ids.ts';
 import { rotateSecret } from './rotation.ts';
-import { nylasSignature } from './sign.ts';
+import { nylasSignature, signatureHeaders } from './sign.ts';
 
 test('the attempt before a rotation is signed with the old secret, the next one of the same delivery with the new', async (t) => {
   const { ground, start, receiver, rested } = await notifyRun(t);
@@ -27,6 +27,35 @@ test('the attempt before a rotation is signed with the old secret, the next one 
   assert.equal(before?.headers['webhook-id'], after?.headers['webhook-id']);
   assert.deepEqual(signers(before, made.secret, secret), [true, false]);
   assert.deepEqual(signers(after, made.secret, secret), [false, true]);
+  assert.deepEqual(standardSigners(before, made.secret, secret), [true, false]);
+  assert.deepEqual(standardSigners(after, made.secret, secret), [true, true]);
+});
+
+test('for a day the old secret signs beside the new one, and a second rotation forgets the first', async (t) => {
+  const { ground, start, receiver, rested } = await notifyRun(t);
+  const target = await receiver();
+  const made = await ground.destination(target.url);
+  const clock = { ms: Date.now() };
+  const notify = start({ clock });
+  const message = await ground.message();
+  const deliver = async (count: number): Promise<Received | undefined> => {
+    await ground.happen(message, {});
+    notify.wakeFanout();
+    await rested('delivered', count);
+    return target.deliveries[count - 1];
+  };
+  const deps = { ...ground, now: () => clock.ms };
+  const id = wireId('wh', made.id);
+  const { secret: second } = await rotateSecret(deps, ground.app, id);
+  clock.ms += 24 * 3_600_000 - 1;
+  assert.deepEqual(standardSigners(await deliver(1), made.secret, second), [true, true]);
+  clock.ms += 1;
+  assert.deepEqual(standardSigners(await deliver(2), made.secret, second), [false, true]);
+  await rotateSecret(deps, ground.app, id);
+  const { secret: fourth } = await rotateSecret(deps, ground.app, id);
+  const last = await deliver(3);
+  assert.deepEqual(standardSigners(last, made.secret, second, fourth), [false, false, true]);
+  assert.equal(String(last?.headers['webhook-signature']).split(' ').length, 2);
 });
 
 test('an attempt that is under way while its secret is rotated ends as it began', async (t) => {
@@ -64,4 +93,15 @@ test('of rotations at the same time one wins, and its secret is the one that sig
 function signers(request: Received | undefined, ...secrets: readonly string[]): readonly boolean[] {
   assert.ok(request);
   return secrets.map((secret) => nylasSignature(secret, request.body) === request.headers['x-nylas-signature']);
+}
+
+/** Which of the secrets signed it as Standard Webhooks has it. */
+function standardSigners(request: Received | undefined, ...secrets: readonly string[]): readonly boolean[] {
+  assert.ok(request);
+  const { body, headers } = request;
+  const given = String(headers['webhook-signature']).split(' ');
+  const [id, timestamp] = [String(headers['webhook-id']), Number(headers['webhook-timestamp'])];
+  return secrets.map((secret) =>
+    given.includes(signatureHeaders([secret], { id, body, timestamp })['webhook-signature'] ?? ''),
+  );
 }

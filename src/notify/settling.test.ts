@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
 import { uuidv7 } from '../ids.ts';
 import { makeLog } from '../log.ts';
+import { type Claim, claim } from './claiming.ts';
 import { fanOut } from './fanout.ts';
-import { type Claim, claim, type Settlement } from './pending.ts';
+import type { Settlement } from './pending.ts';
 import { startSettling } from './settling.ts';
 
 const LATER_MS = 60_000;

@@ -2,7 +2,8 @@ import { gather } from '../db/gather.ts';
 import { retrying, type Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import { failureOf } from '../tracking/failure.ts';
-import { namesOf, type Settlement, settle, settleUnrecorded } from './pending.ts';
+import { namesOf } from './claiming.ts';
+import { type Settlement, settle, settleUnrecorded } from './pending.ts';
 
 const AT_ONCE = 200;
 

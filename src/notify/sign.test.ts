@@ -11,7 +11,7 @@ test('the Nylas signature is the documented one', () => {
 });
 
 test('the Standard Webhooks signature is the one of the specification’s own example', () => {
-  const headers = signatureHeaders('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', {
+  const headers = signatureHeaders(['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'], {
     id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
     body: Buffer.from('{"test": 2432232314}'),
     timestamp: 1614265330,
@@ -26,6 +26,15 @@ test('a secret is whsec_ and 32 random bytes, and its text is the Nylas key', ()
   assert.match(secret, /^whsec_[A-Za-z0-9+/]{43}=$/);
   assert.notEqual(secret, makeSecret());
   const body = Buffer.from('{"é":1}');
-  const headers = signatureHeaders(secret, { id: 'ntf_1', body, timestamp: 1 });
+  const headers = signatureHeaders([secret], { id: 'ntf_1', body, timestamp: 1 });
   assert.equal(headers['X-Nylas-Signature'], createHmac('sha256', secret).update(body).digest('hex'));
+});
+
+test('with two secrets the Standard Webhooks header has a signature of each, the Nylas header that of the newest', () => {
+  const [fresh, old] = [makeSecret(), makeSecret()];
+  const signed = { id: 'ntf_1', body: Buffer.from('{}'), timestamp: 1 };
+  const alone = (secret: string) => signatureHeaders([secret], signed);
+  const both = signatureHeaders([fresh, old], signed);
+  assert.equal(both['X-Nylas-Signature'], alone(fresh)['X-Nylas-Signature']);
+  assert.equal(both['webhook-signature'], `${alone(fresh)['webhook-signature']} ${alone(old)['webhook-signature']}`);
 });

@@ -1,6 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
 const PREFIX = 'whsec_';
+/** What test events are signed with, whatever a webhook's own secret is: Nylas's reference fixes it. */
+export const TEST_SECRET = 'mock-webhook-secret';
 
 /** One string for both kinds of receiver: Nylas's take its UTF-8 bytes as the key, Standard Webhooks what it encodes. */
 export function makeSecret(): string {
@@ -16,16 +18,25 @@ export interface Signed {
   readonly timestamp: number;
 }
 
-/** The signature headers of a delivery: Nylas's own and those of Standard Webhooks 1.0. */
-export function signatureHeaders(secret: string, { id, body, timestamp }: Signed): Record<string, string> {
-  const key = Buffer.from(secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : secret, 'base64');
-  const standard = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
+/**
+ * The signature headers of a delivery: Nylas's own, under the newest secret alone because it holds one, and those of
+ * Standard Webhooks 1.0, with a signature per secret. `secrets` newest first.
+ */
+export function signatureHeaders(secrets: readonly string[], signed: Signed): Record<string, string> {
+  const [newest] = secrets;
+  if (newest === undefined) throw new Error('nothing to sign with');
   return {
-    'X-Nylas-Signature': nylasSignature(secret, body),
-    'webhook-id': id,
-    'webhook-timestamp': String(timestamp),
-    'webhook-signature': `v1,${standard}`,
+    'X-Nylas-Signature': nylasSignature(newest, signed.body),
+    'webhook-id': signed.id,
+    'webhook-timestamp': String(signed.timestamp),
+    'webhook-signature': secrets.map((secret) => `v1,${standardSignature(secret, signed)}`).join(' '),
   };
+}
+
+/** Base64 HMAC-SHA256 over id, timestamp and body (Standard Webhooks 1.0). */
+function standardSignature(secret: string, { id, body, timestamp }: Signed): string {
+  const key = Buffer.from(secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : secret, 'base64');
+  return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
 }
 
 /** Lower-case hex HMAC-SHA256. */

@@ -1,25 +1,31 @@
+import type { HealthThresholds } from '../config.ts';
 import { isConnectionLost, type Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
-import type { SafeFetch } from '../safe-fetch.ts';
+import type { Postman } from '../providers/postman.ts';
 import { type Clock, databaseClock } from './clock.ts';
 import { type DeliveryCounts, startDeliverer } from './deliver.ts';
-import { makeWebhook } from './destinations/webhook.ts';
+import type { Destinations } from './destination.ts';
 import { fanOut } from './fanout.ts';
+import { startHealth } from './health.ts';
 import { startLoop } from './loop.ts';
+import { startNotices } from './notices.ts';
 import { countPending } from './pending.ts';
 
 export interface NotifyDeps {
   readonly sql: Sql;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
   readonly vault: { open(sealed: Buffer, context: string): string };
-  readonly safeFetch: Pick<SafeFetch, 'request'>;
+  readonly destinations: Destinations;
+  readonly thresholds: HealthThresholds;
+  /** Carries notices to people; null: they are not told by mail. */
+  readonly postman: Postman | null;
+  readonly publicUrl: string;
   /** Told after a fan-out that made deliveries, so that other processes may look. */
   readonly onDeliveries?: () => void;
   /** Instead of the database's clock. */
   readonly now?: () => number;
   readonly random?: () => number;
   readonly pollMs?: number;
-  readonly attemptMs?: number;
   readonly concurrency?: number;
 }
 
@@ -57,12 +63,7 @@ export function startNotify(deps: NotifyDeps): Notify {
     sql,
     log,
     vault: deps.vault,
-    destinations: {
-      webhook: makeWebhook({
-        safeFetch: deps.safeFetch,
-        ...(deps.attemptMs === undefined ? {} : { deadlineMs: deps.attemptMs }),
-      }),
-    },
+    destinations: deps.destinations,
     clock,
     random: deps.random ?? Math.random,
     pollMs,
@@ -97,6 +98,17 @@ export function startNotify(deps: NotifyDeps): Notify {
     },
   });
 
+  const notices =
+    deps.postman === null ? null : startNotices({ sql, log, clock, postman: deps.postman, publicUrl: deps.publicUrl });
+  const health = startHealth({
+    sql,
+    log,
+    clock,
+    thresholds: deps.thresholds,
+    canMail: notices !== null,
+    onNotices: () => notices?.wake(),
+  });
+
   const count = (): void => {
     countPending(sql).then(
       (pending) => {
@@ -116,7 +128,7 @@ export function startNotify(deps: NotifyDeps): Notify {
     counts,
     async stop() {
       clearInterval(counting);
-      await Promise.all([fanout.stop(), deliverer.stop(STOP_MS)]);
+      await Promise.all([fanout.stop(), deliverer.stop(STOP_MS), health.stop(), notices?.stop()]);
     },
   };
 }

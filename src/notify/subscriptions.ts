@@ -1,26 +1,28 @@
 import type { Sql } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import { ApiError, invalid } from '../errors.ts';
-import { fromWireId, uuidv7 } from '../ids.ts';
-import { type PublicUrl, parsePublicUrl } from '../safe-fetch.ts';
-import { type ChallengeDeps, challenge } from './challenge.ts';
+import { fromWireId, uuidv7, type WirePrefix, wireId } from '../ids.ts';
+import type { DestinationKind, Destinations } from './destination.ts';
 import { makeSecret } from './sign.ts';
 import { isTrigger, TRIGGERS } from './triggers.ts';
 
-export interface SubscriptionDeps extends ChallengeDeps {
+export interface SubscriptionDeps {
   readonly sql: Sql;
   readonly vault: { seal(plain: string, context: string): Buffer };
+  readonly destinations: Readonly<Record<DestinationKind, Pick<Destinations[DestinationKind], 'check' | 'verify'>>>;
   readonly now?: () => number;
 }
 
-export type WebhookStatus = 'active' | 'failing' | 'failed' | 'paused';
+export type DestinationStatus = 'active' | 'failing' | 'failed' | 'paused';
 
-export interface Webhook {
+/** A destination as its owner sees it. */
+export interface Subscription {
   readonly id: string;
-  readonly url: string;
+  /** As its owner wrote it. */
+  readonly address: string;
   readonly description: string;
   readonly triggers: readonly string[];
-  readonly status: WebhookStatus;
+  readonly status: DestinationStatus;
   readonly notificationEmails: readonly string[];
   readonly compressed: boolean;
   readonly statusUpdatedAt: Date;
@@ -28,115 +30,140 @@ export interface Webhook {
   readonly updatedAt: Date;
 }
 
-export interface WebhookWithSecret {
-  readonly webhook: Webhook;
-  readonly secret: string;
-}
-
-export interface NewWebhook {
-  readonly url: string;
+export interface NewSubscription {
+  readonly address: string;
   readonly triggers: readonly string[];
   readonly description?: string;
   readonly notificationEmails?: readonly string[];
   readonly compressed?: boolean;
 }
 
-export interface WebhookChanges extends Partial<NewWebhook> {
+export interface SubscriptionChanges extends Partial<NewSubscription> {
   /** As it was asked for. */
   readonly status?: string;
 }
 
+interface KindRules {
+  readonly prefix: WirePrefix;
+  /** The address's name on the wire. */
+  readonly field: string;
+  /** What the far end is called in messages. */
+  readonly noun: string;
+  readonly isSigned: boolean;
+  /** How many an application may have. */
+  readonly most: number;
+}
+
+const RULES: Readonly<Record<DestinationKind, KindRules>> = {
+  webhook: { prefix: 'wh', field: 'webhook_url', noun: 'webhook', isSigned: true, most: Number.POSITIVE_INFINITY },
+  pubsub: { prefix: 'ch', field: 'topic', noun: 'channel', isSigned: false, most: 5 }, // Nylas's limit
+};
+
 const UNIQUE_VIOLATION = '23505';
 
-/** Challenges the receiver, then stores the webhook; a failure leaves nothing behind. The secret is shown only here. */
-export async function createWebhook(
+/** Asks the far end, then stores the destination; a failure leaves nothing behind. A webhook's secret is shown only here. */
+export async function createSubscription(
   deps: SubscriptionDeps,
   app: number,
-  input: NewWebhook,
-): Promise<WebhookWithSecret> {
+  kind: DestinationKind,
+  input: NewSubscription,
+): Promise<{ readonly subscription: Subscription; readonly secret: string | null }> {
+  const { isSigned, most, noun } = RULES[kind];
   const triggers = parseTriggers(input.triggers);
-  const url = parseUrl(input.url);
-  refuseDuplicate(await listWebhooks(deps, app), url, null);
-  await verify(deps, url);
+  const normal = parseAddress(deps, kind, input.address);
+  const others = await listSubscriptions(deps, app, kind);
+  refuseDuplicate(deps, kind, others, normal, null);
+  if (others.length >= most) throw new ApiError(400, '70005', `an application may have at most ${most} ${noun}s`);
+  await verify(deps, kind, input.address);
 
   const now = deps.now?.() ?? Date.now();
   const id = uuidv7(now);
-  const secret = makeSecret();
+  const secret = isSigned ? makeSecret() : null;
   const at = new Date(now);
-  const [row] = await deps.sql<Webhook[]>`
+  const [subscription] = await deps.sql<Subscription[]>`
     insert into destinations (app, id, kind, address, description, triggers, status, secret, notification_emails,
       compressed, status_updated_at, created_at, updated_at)
-    values (${app}, ${id}, 'webhook', ${input.url}, ${input.description ?? ''}, ${triggers}, 'active',
-      ${deps.vault.seal(secret, secretContext(id))}, ${[...(input.notificationEmails ?? [])]},
+    values (${app}, ${id}, ${kind}, ${input.address}, ${input.description ?? ''}, ${triggers}, 'active',
+      ${secret === null ? null : deps.vault.seal(secret, secretContext(id))}, ${[...(input.notificationEmails ?? [])]},
       ${input.compressed ?? false}, ${at}, ${at}, ${at})
-    returning ${webhookColumns(deps.sql)}`.catch(duplicateOrThrow);
-  if (row === undefined) throw new Error('the webhook was not stored');
-  return { webhook: row, secret };
+    returning ${columns(deps.sql)}`.catch((error: unknown) => duplicateOrThrow(kind, error));
+  if (subscription === undefined) throw new Error('the destination was not stored');
+  return { subscription, secret };
 }
 
 /** Oldest first. */
-export async function listWebhooks({ sql }: Pick<SubscriptionDeps, 'sql'>, app: number): Promise<Webhook[]> {
-  return sql<Webhook[]>`
-    select ${webhookColumns(sql)} from destinations where app = ${app} and kind = 'webhook' order by id`;
-}
-
-export async function getWebhook(
+export async function listSubscriptions(
   { sql }: Pick<SubscriptionDeps, 'sql'>,
   app: number,
-  wireId: string,
-): Promise<Webhook> {
-  const [row] = await sql<Webhook[]>`
-    select ${webhookColumns(sql)} from destinations
-    where app = ${app} and kind = 'webhook' and id = ${parseId(wireId)}`;
-  if (row === undefined) throw webhookNotFound();
-  return row;
+  kind: DestinationKind,
+): Promise<Subscription[]> {
+  return sql<Subscription[]>`
+    select ${columns(sql)} from destinations where app = ${app} and kind = ${kind} order by id`;
 }
 
-/** Changes what is given. A new address and a return to `active` are challenged first; a failure changes nothing. */
-export async function updateWebhook(
+export async function getSubscription(
+  { sql }: Pick<SubscriptionDeps, 'sql'>,
+  app: number,
+  kind: DestinationKind,
+  name: string,
+): Promise<Subscription> {
+  const [subscription] = await sql<Subscription[]>`
+    select ${columns(sql)} from destinations where app = ${app} and kind = ${kind} and id = ${readId(kind, name)}`;
+  if (subscription === undefined) throw destinationNotFound();
+  return subscription;
+}
+
+/** Changes what is given. A new address and a return to `active` are verified first; a failure changes nothing. */
+export async function updateSubscription(
   deps: SubscriptionDeps,
   app: number,
-  wireId: string,
-  changes: WebhookChanges,
-): Promise<Webhook> {
+  kind: DestinationKind,
+  name: string,
+  changes: SubscriptionChanges,
+): Promise<Subscription> {
   const { sql } = deps;
-  const before = await getWebhook(deps, app, wireId);
-  const url = parseUrl(changes.url ?? before.url);
+  const before = await getSubscription(deps, app, kind, name);
+  const address = changes.address ?? before.address;
+  const normal = parseAddress(deps, kind, address);
   const triggers = changes.triggers === undefined ? before.triggers : parseTriggers(changes.triggers);
   const status = changes.status === undefined ? before.status : parseStatus(changes.status, before.status);
-  const moved = changes.url !== undefined && changes.url !== before.url;
-  if (moved) refuseDuplicate(await listWebhooks(deps, app), url, before.id);
-  if (status === 'active' && (moved || before.status !== 'active')) await verify(deps, url);
+  const moved = address !== before.address;
+  if (moved) refuseDuplicate(deps, kind, await listSubscriptions(deps, app, kind), normal, before.id);
+  if (status === 'active' && (moved || before.status !== 'active')) await verify(deps, kind, address);
 
   const at = new Date(deps.now?.() ?? Date.now());
-  const [row] = await sql<Webhook[]>`
+  const [row] = await sql<Subscription[]>`
     update destinations set ${sql({
       updated_at: at,
-      ...(changes.url === undefined ? {} : { address: changes.url }),
+      ...(changes.address === undefined ? {} : { address }),
       ...(changes.triggers === undefined ? {} : { triggers: [...triggers] }),
       ...(changes.description === undefined ? {} : { description: changes.description }),
       ...(changes.notificationEmails === undefined ? {} : { notification_emails: [...changes.notificationEmails] }),
       ...(changes.compressed === undefined ? {} : { compressed: changes.compressed }),
       ...(status === before.status ? {} : { status, status_updated_at: at }),
     })}
-    where app = ${app} and kind = 'webhook' and id = ${before.id}
-    returning ${webhookColumns(sql)}`.catch(duplicateOrThrow);
-  if (row === undefined) throw webhookNotFound();
+    where app = ${app} and kind = ${kind} and id = ${before.id}
+    returning ${columns(sql)}`.catch((error: unknown) => duplicateOrThrow(kind, error));
+  if (row === undefined) throw destinationNotFound();
   return row;
 }
 
-/** What was still to be delivered to it goes with it; its history stays. */
-export async function deleteWebhook(
+/** What was still to be delivered to it goes with it, as do its figures; the history of its deliveries stays. */
+export async function deleteSubscription(
   { sql }: Pick<SubscriptionDeps, 'sql'>,
   app: number,
-  wireId: string,
+  kind: DestinationKind,
+  name: string,
 ): Promise<void> {
-  const id = parseId(wireId);
+  const id = readId(kind, name);
   await transaction(sql, async (tx) => {
     const gone = await tx`
-      delete from destinations where app = ${app} and kind = 'webhook' and id = ${id} returning id`;
-    if (gone.length === 0) throw webhookNotFound();
+      delete from destinations where app = ${app} and kind = ${kind} and id = ${id} returning id`;
+    if (gone.length === 0) throw destinationNotFound();
     await tx`delete from pending_deliveries where app = ${app} and destination_id = ${id}`;
+    await tx`delete from destination_health where app = ${app} and destination_id = ${id}`;
+    await tx`delete from destination_counters where app = ${app} and destination_id = ${id}`;
+    await tx`delete from destination_notices where app = ${app} and destination_id = ${id}`;
   });
 }
 
@@ -145,25 +172,36 @@ export function secretContext(id: string): string {
   return `destination:${id}`;
 }
 
-/** The columns that make a `Webhook`. */
-export function webhookColumns(sql: Sql): ReturnType<Sql> {
-  return sql`id, address as url, description, triggers, status, notification_emails as "notificationEmails", compressed,
+/** The columns that make a `Subscription`. */
+export function columns(sql: Sql): ReturnType<Sql> {
+  return sql`id, address, description, triggers, status, notification_emails as "notificationEmails", compressed,
     status_updated_at as "statusUpdatedAt", created_at as "createdAt", updated_at as "updatedAt"`;
 }
 
-function parseId(wireId: string): string {
-  const id = fromWireId('wh', wireId);
-  if (id === null) throw webhookNotFound();
+/** A destination's wire id. */
+export function nameOf(kind: DestinationKind, id: string): string {
+  return wireId(RULES[kind].prefix, id);
+}
+
+/** The seeds' and Nylas's answer to an id that names none: 400, not 404. */
+export function destinationNotFound(): ApiError {
+  return new ApiError(400, '70000', 'destination.id.not.found : record not found');
+}
+
+function readId(kind: DestinationKind, name: string): string {
+  const id = fromWireId(RULES[kind].prefix, name);
+  if (id === null) throw destinationNotFound();
   return id;
 }
 
-function parseUrl(text: string): PublicUrl {
-  const url = parsePublicUrl(text);
-  if (typeof url === 'object') throw invalid('webhook_url', url.problem);
-  return url;
+function parseAddress(deps: SubscriptionDeps, kind: DestinationKind, address: string): string {
+  const checked = deps.destinations[kind].check(address);
+  if ('problem' in checked) throw invalid(RULES[kind].field, checked.problem);
+  return checked.normal;
 }
 
-function parseTriggers(names: readonly string[]): string[] {
+/** Known triggers, each once. */
+export function parseTriggers(names: readonly string[]): string[] {
   if (names.length === 0) throw invalid('trigger_types', 'must name at least one trigger');
   const unknown = names.find((name) => !isTrigger(name));
   if (unknown !== undefined) {
@@ -173,30 +211,37 @@ function parseTriggers(names: readonly string[]): string[] {
 }
 
 /** Nylas's pages use three words for `paused` (D26). A client that writes back what it read changes nothing. */
-function parseStatus(asked: string, current: WebhookStatus): WebhookStatus {
+function parseStatus(asked: string, current: DestinationStatus): DestinationStatus {
   if (asked === 'pause' || asked === 'paused' || asked === 'inactive') return 'paused';
   if (asked === 'active' || asked === current) return asked;
   throw invalid('status', 'must be active or paused');
 }
 
-async function verify(deps: ChallengeDeps, url: PublicUrl): Promise<void> {
-  const problem = await challenge(deps, url);
-  if (problem !== null) throw new ApiError(400, '70005', problem);
+async function verify(deps: SubscriptionDeps, kind: DestinationKind, address: string): Promise<void> {
+  const problem = await deps.destinations[kind].verify(address);
+  if (problem !== null) throw new ApiError(400, '70005', `unable.verify.${RULES[kind].field} : ${problem}`);
 }
 
-function refuseDuplicate(existing: readonly Webhook[], url: PublicUrl, self: string | null): void {
-  if (existing.some((webhook) => webhook.id !== self && parsePublicUrl(webhook.url) === url)) throw duplicate();
+function refuseDuplicate(
+  { destinations }: SubscriptionDeps,
+  kind: DestinationKind,
+  existing: readonly Subscription[],
+  normal: string,
+  self: string | null,
+): void {
+  const isSame = (address: string): boolean => {
+    const other = destinations[kind].check(address);
+    return 'normal' in other && other.normal === normal;
+  };
+  if (existing.some(({ id, address }) => id !== self && isSame(address))) throw duplicate(kind);
 }
 
-function duplicateOrThrow(error: unknown): never {
-  if (error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION) throw duplicate();
+function duplicateOrThrow(kind: DestinationKind, error: unknown): never {
+  if (error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION) throw duplicate(kind);
   throw error;
 }
 
-function duplicate(): ApiError {
-  return new ApiError(400, '70005', 'invalid.input.format : webhook_url is used by another webhook of the application');
-}
-
-export function webhookNotFound(): ApiError {
-  return new ApiError(400, '70000', 'destination.id.not.found : record not found');
+function duplicate(kind: DestinationKind): ApiError {
+  const { field, noun } = RULES[kind];
+  return new ApiError(400, '70005', `invalid.input.format : ${field} is used by another ${noun} of the application`);
 }

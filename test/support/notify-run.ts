@@ -2,15 +2,20 @@
 import assert from 'node:assert/strict';
 import { parseRanges } from '../../src/addresses.ts';
 import { makeLog } from '../../src/log.ts';
+import type { Names } from '../../src/names.ts';
+import { makeWebhook } from '../../src/notify/destinations/webhook.ts';
 import { type Notify, startNotify } from '../../src/notify/start.ts';
 import { makeSafeFetch } from '../../src/safe-fetch.ts';
+import { testDestinations } from './destinations.ts';
 import { type NotifyGround, notifyGround } from './notify-ground.ts';
-import { type Behaviour, type Received, type Receiver, startReceiver } from './receiver.ts';
+import { type Behaviour, type Received, type Receiver, type ReceiverOptions, startReceiver } from './receiver.ts';
 
 export interface Run {
   readonly ground: NotifyGround;
   start(options?: RunOptions): Notify;
-  receiver(behaviour?: Behaviour): Promise<Receiver>;
+  receiver(behaviour?: Behaviour, options?: ReceiverOptions): Promise<Receiver>;
+  /** Ends with the test whatever else it started. */
+  keep<T extends { close(): Promise<void> }>(started: Promise<T>): Promise<T>;
   /** Deliveries that rest in this state, as soon as there are so many. */
   rested(state: string, count: number): Promise<readonly { readonly attempts: number }[]>;
   /** As soon as nothing waits for its fan-out. */
@@ -21,6 +26,11 @@ export interface RunOptions {
   readonly clock?: { ms: number };
   readonly attemptMs?: number;
   readonly allowLoopback?: boolean;
+  readonly concurrency?: number;
+  readonly logLevel?: 'error' | 'silent';
+  readonly names?: Names;
+  /** Certificate authorities to trust, PEM. */
+  readonly ca?: string;
 }
 
 export interface Payload {
@@ -48,29 +58,44 @@ export async function notifyRun(context: { after(release: () => Promise<void>): 
 
   return {
     ground,
-    start({ clock, attemptMs, allowLoopback = true } = {}) {
-      const safeFetch = makeSafeFetch({ allowLoopback, allowPrivateTargets: parseRanges('') });
+    start({ clock, attemptMs = 10_000, allowLoopback = true, concurrency, logLevel = 'error', names, ca } = {}) {
+      const { destinations, close } = testDestinations({ allowLoopback });
+      const safeFetch = makeSafeFetch({
+        allowLoopback,
+        allowPrivateTargets: parseRanges(''),
+        ...(names === undefined ? {} : { names }),
+        ...(ca === undefined ? {} : { ca }),
+      });
       const notify = startNotify({
         sql,
-        log: makeLog('error'),
+        log: makeLog(logLevel),
         vault: ground.vault,
-        safeFetch,
+        destinations: { ...destinations, webhook: makeWebhook({ safeFetch, deadlineMs: attemptMs }) },
+        ...(concurrency === undefined ? {} : { concurrency }),
+        thresholds: { failingMinutes: 15, failedHours: 72, failurePercent: 95 },
+        postman: null,
+        publicUrl: 'http://localhost:8080',
         random: () => 0.5,
         pollMs: 20,
         ...(clock ? { now: () => clock.ms } : {}),
-        ...(attemptMs === undefined ? {} : { attemptMs }),
       });
       releases.push(async () => {
         await notify.stop();
         await safeFetch.close();
+        await close();
       });
       return notify;
     },
-    async receiver(behaviour) {
-      const receiver = await startReceiver();
+    async receiver(behaviour, options) {
+      const receiver = await startReceiver(options);
       if (behaviour) receiver.behave(behaviour);
       releases.push(() => receiver.close());
       return receiver;
+    },
+    async keep(started) {
+      const one = await started;
+      releases.push(() => one.close());
+      return one;
     },
     async rested(state, count) {
       return await until(`${count} deliveries ${state}`, async () => {
@@ -90,11 +115,15 @@ export function payloadOf(request: Received | undefined): Payload {
 }
 
 /** Looks until there is something: for what only the database tells. */
-export async function until<T>(what: string, look: () => Promise<T | null | undefined | false>): Promise<T> {
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | null | undefined | false>,
+  withinMs = 10_000,
+): Promise<T> {
+  for (const deadline = Date.now() + withinMs; Date.now() < deadline; ) {
     const found = await look();
     if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  assert.fail(`not within 10 s: ${what}`);
+  assert.fail(`not within ${withinMs / 1000} s: ${what}`);
 }

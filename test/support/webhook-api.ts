@@ -1,13 +1,13 @@
 // The routes of webhooks with a database and a receiver of their own, called without a socket.
 import assert from 'node:assert/strict';
-import { parseRanges } from '../../src/addresses.ts';
+import { channelRoutes } from '../../src/api/channels.ts';
 import { createApi } from '../../src/api/server.ts';
 import { webhookRoutes } from '../../src/api/webhooks.ts';
 import { createKey } from '../../src/grants/keys.ts';
 import { generateSecret, parseKeyring } from '../../src/keyring.ts';
 import { makeLog } from '../../src/log.ts';
 import { NameError } from '../../src/names.ts';
-import { makeSafeFetch } from '../../src/safe-fetch.ts';
+import { testDestinations } from './destinations.ts';
 import { type NotifyGround, notifyGround } from './notify-ground.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
@@ -30,12 +30,15 @@ export interface WebhookApi {
 }
 
 /** Everything it started ends with the test. */
-export async function webhookApi(context: { after(release: () => Promise<void>): void }): Promise<WebhookApi> {
+export async function webhookApi(
+  context: { after(release: () => Promise<void>): void },
+  { pubsubEmulator = null }: { readonly pubsubEmulator?: string | null } = {},
+): Promise<WebhookApi> {
   const ground = await notifyGround();
   const receiver = await startReceiver();
-  const safeFetch = makeSafeFetch({
-    allowLoopback: true,
-    allowPrivateTargets: parseRanges(''),
+  const { destinations, close } = testDestinations({
+    attemptMs: 300,
+    pubsubEmulator,
     names: {
       async lookUp(name) {
         if (name === 'inside.test') return ['10.0.0.1'];
@@ -50,12 +53,15 @@ export async function webhookApi(context: { after(release: () => Promise<void>):
     log: makeLog('silent'),
     ring: parseKeyring(generateSecret()),
     publicUrl: 'http://localhost:8080',
-    routes: [webhookRoutes({ sql, vault, safeFetch, challengeMs: 300, outgoing: OUTGOING })],
+    routes: [
+      webhookRoutes({ sql, vault, destinations, outgoing: OUTGOING }),
+      channelRoutes({ sql, vault, destinations }),
+    ],
   });
   const { key } = await createKey(sql, app);
   context.after(async () => {
     await http.close();
-    await safeFetch.close();
+    await close();
     await receiver.close();
     await ground.drop();
   });

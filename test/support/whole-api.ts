@@ -1,7 +1,7 @@
 // The whole API on a port, with a practice grant that sends, a receiver whose webhooks pass their challenge, and a mailbox.
 
-import { parseRanges } from '../../src/addresses.ts';
 import { applicationRoutes } from '../../src/api/applications.ts';
+import { channelRoutes } from '../../src/api/channels.ts';
 import { connectRoutes } from '../../src/api/connect.ts';
 import { grantRoutes } from '../../src/api/grants.ts';
 import { messageRoutes } from '../../src/api/messages.ts';
@@ -10,9 +10,9 @@ import type { Sql } from '../../src/db/pool.ts';
 import type { Environment } from '../../src/grants/applications.ts';
 import type { Grant } from '../../src/grants/grants.ts';
 import type { Vault } from '../../src/grants/vault.ts';
-import { makeSafeFetch } from '../../src/safe-fetch.ts';
 import { startApi } from './api.ts';
 import { type BareMail, startBareMail } from './bare-mail.ts';
+import { testDestinations } from './destinations.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 import { startSender } from './sender.ts';
 import { OUTGOING } from './webhook-api.ts';
@@ -37,18 +37,20 @@ export async function startWholeApi(): Promise<WholeApi> {
   const receiver = await startReceiver();
   const mail = await startBareMail();
   const { sql } = sender.database;
-  const safeFetch = makeSafeFetch({ allowLoopback: true, allowPrivateTargets: parseRanges('') });
+  const { destinations, close } = testDestinations();
+  const { vault } = sender.deps;
   const api = await startApi(sql, [
     applicationRoutes({ sql }),
     connectRoutes(sender.deps),
     grantRoutes(sender.deps),
     messageRoutes(sender.deps),
-    webhookRoutes({ sql, vault: sender.deps.vault, safeFetch, outgoing: OUTGOING }),
+    webhookRoutes({ sql, vault, destinations, outgoing: OUTGOING }),
+    channelRoutes({ sql, vault, destinations }),
   ]);
   return {
     url: api.url,
     sql,
-    vault: sender.deps.vault,
+    vault,
     key: sender.key,
     grant: sender.grant,
     receiver,
@@ -64,7 +66,7 @@ export async function startWholeApi(): Promise<WholeApi> {
     application: sender.application,
     async close() {
       await api.close();
-      await safeFetch.close();
+      await close();
       await receiver.close();
       await sender.close();
       await mail.close();

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type FetchOutcome, parsePublicUrl, type SafeFetch } from '../../safe-fetch.ts';
+import { challenge } from '../challenge.ts';
 import type { Destination, Outcome } from '../destination.ts';
 import { signatureHeaders } from '../sign.ts';
 
@@ -15,6 +16,14 @@ export interface WebhookDeps {
 
 export function makeWebhook({ safeFetch, deadlineMs = DEADLINE_MS }: WebhookDeps): Destination {
   return {
+    check(address) {
+      const url = parsePublicUrl(address);
+      return typeof url === 'object' ? url : { normal: url };
+    },
+    async verify(address) {
+      const url = parsePublicUrl(address);
+      return typeof url === 'object' ? url.problem : await challenge({ safeFetch, deadlineMs }, url);
+    },
     async attempt(parcel) {
       const url = parsePublicUrl(parcel.address);
       if (typeof url === 'object') return toOutcome({ kind: 'invalid_url', detail: `the URL ${url.problem}` });
@@ -26,7 +35,7 @@ export function makeWebhook({ safeFetch, deadlineMs = DEADLINE_MS }: WebhookDeps
           'Content-Type': 'application/json', // exactly: receivers compare
           'User-Agent': 'Telltale',
           ...(parcel.compressed ? { 'Content-Encoding': 'gzip' } : {}),
-          ...signatureHeaders(parcel.secret, { id: parcel.id, body, timestamp }),
+          ...signatureHeaders(parcel.secrets, { id: parcel.id, body, timestamp }),
         },
         body,
         deadlineMs,
@@ -37,7 +46,8 @@ export function makeWebhook({ safeFetch, deadlineMs = DEADLINE_MS }: WebhookDeps
   };
 }
 
-function toOutcome(outcome: FetchOutcome): Outcome {
+/** As deliveries keep it: PostgreSQL's text takes no NUL. */
+export function toOutcome(outcome: FetchOutcome): Outcome {
   if ('detail' in outcome) return { kind: outcome.kind, status: null, answer: outcome.detail, retryAfter: null };
   const { kind, status, body, retryAfter } = outcome;
   return { kind, status, answer: body.replaceAll('\u0000', ''), retryAfter };

@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
+import { until } from '../../test/support/notify-run.ts';
+import { rest } from '../../test/support/resting.ts';
+import { transaction } from '../db/transaction.ts';
+import { uuidv7 } from '../ids.ts';
+import { type Claim, claim } from './claiming.ts';
+import { settle } from './pending.ts';
+import { replay, retryDelivery } from './replay.ts';
+import { readSubscribers } from './subscribers.ts';
+
+const MINUTE_MS = 60_000;
+
+async function grounded(t: { after(release: () => Promise<void>): void }): Promise<NotifyGround & { hook: string }> {
+  const ground = await notifyGround();
+  t.after(() => ground.drop());
+  return { ...ground, hook: (await ground.destination('https://receiver.test/hook')).id };
+}
+
+/** The queue in the order in which it is served. */
+async function queueOf({
+  sql,
+}: NotifyGround): Promise<{ id: string; round: number; attempts: number; due: boolean }[]> {
+  return [
+    ...(await sql<{ id: string; round: number; attempts: number; due: boolean }[]>`
+      select notification_id as id, round, attempts, next_attempt_at <= now() as due from pending_deliveries
+      order by next_attempt_at, notification_id`),
+  ];
+}
+
+test('what is undelivered of a time range is queued anew, oldest first and due at once', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const now = Date.now();
+  const [early, held, exhausted, delivered, stopped, late] = await rest(ground, hook, [
+    { at: now - 60 * MINUTE_MS },
+    { at: now - 50 * MINUTE_MS },
+    { at: now - 40 * MINUTE_MS, state: 'exhausted', round: 2, attempts: 8 },
+    { at: now - 30 * MINUTE_MS, state: 'delivered', attempts: 1 },
+    { at: now - 20 * MINUTE_MS, state: 'stopped', attempts: 1 },
+    { at: now - 10 * MINUTE_MS },
+  ]);
+  const told: string[] = [];
+  const answer = await replay({ sql, onDeliveries: () => told.push('woken') }, app, hook, {
+    since: now - 50 * MINUTE_MS,
+    until: now - 10 * MINUTE_MS,
+  });
+  assert.deepEqual(answer, { kind: 'replayed', queued: 3, gone: 0, left: [], next: null });
+  assert.deepEqual(await queueOf(ground), [
+    { id: held, round: 1, attempts: 0, due: true },
+    { id: exhausted, round: 3, attempts: 0, due: true },
+    { id: stopped, round: 1, attempts: 0, due: true },
+  ]);
+  const left = await sql`select notification_id from deliveries order by notification_id`;
+  assert.deepEqual(
+    left.map((row) => row.notification_id),
+    [early, delivered, late],
+  );
+  assert.deepEqual(told, ['woken']);
+});
+
+test('states and triggers choose', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const since = Date.now() - MINUTE_MS;
+  const [, click, sent] = await rest(ground, hook, [
+    { trigger: 'message.opened' },
+    { trigger: 'message.link_clicked' },
+    { trigger: 'message.link_clicked', state: 'delivered', attempts: 1 },
+  ]);
+  assert.equal(
+    queuedOf(await replay({ sql }, app, hook, { since, states: ['delivered'], triggers: ['message.opened'] })),
+    0,
+  );
+  assert.equal(
+    queuedOf(
+      await replay({ sql }, app, hook, { since, states: ['held', 'delivered'], triggers: ['message.link_clicked'] }),
+    ),
+    2,
+  );
+  assert.deepEqual((await queueOf(ground)).map(({ id }) => id).sort(), [click, sent].sort());
+});
+
+test('of a list everything that rests is queued, and for the others it says why not', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const [delivered, waiting, erased] = await rest(ground, hook, [{ state: 'delivered' }, {}, {}]);
+  assert.ok(delivered && waiting && erased);
+  const unknown = uuidv7();
+  await sql`update notifications set message_id = ${uuidv7()} where id = ${erased}`;
+  await sql`
+    insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
+    values (${app}, ${hook}, ${waiting}, now())`;
+  assert.deepEqual(await replay({ sql }, app, hook, { ids: [waiting, unknown, delivered, erased] }), {
+    kind: 'replayed',
+    queued: 1,
+    gone: 1,
+    left: [
+      { id: waiting, why: 'pending' },
+      { id: unknown, why: 'unknown' },
+      { id: erased, why: 'gone' },
+    ],
+    next: null,
+  });
+  assert.deepEqual((await queueOf(ground)).map(({ id }) => id).sort(), [delivered, waiting].sort());
+  // The range passes over what is gone, and says so.
+  const range = await replay({ sql }, app, hook, { since: 0 });
+  assert.deepEqual(range, { kind: 'replayed', queued: 0, gone: 1, left: [], next: null });
+});
+
+test('nothing is queued for a destination that is not served, or is not there', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const [id] = await rest(ground, hook, [{}]);
+  assert.ok(id);
+  for (const status of ['paused', 'failed']) {
+    await sql`update destinations set status = ${status}`;
+    assert.deepEqual(await replay({ sql }, app, hook, { since: 0 }), { kind: 'not_served', status });
+    assert.deepEqual(await replay({ sql }, app, hook, { ids: [id] }), { kind: 'not_served', status });
+    assert.deepEqual(await retryDelivery({ sql }, app, hook, id), { kind: 'not_served', status });
+  }
+  assert.deepEqual(await replay({ sql }, app, uuidv7(), { since: 0 }), { kind: 'unknown' });
+  assert.deepEqual(await replay({ sql }, app + 1, hook, { since: 0 }), { kind: 'unknown' });
+  assert.deepEqual(await retryDelivery({ sql }, app + 1, hook, id), { kind: 'unknown' });
+  assert.deepEqual(await queueOf(ground), []);
+});
+
+test('a call ends after 100,000, and the next goes on behind them', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const now = Date.now();
+  const since = now - 600_000;
+  await rest(
+    ground,
+    hook,
+    Array.from({ length: 100_010 }, (_, index) => ({ at: since + index * 5 })),
+  );
+  const first = await replay({ sql }, app, hook, { since });
+  assert.ok(first.kind === 'replayed' && first.next !== null);
+  assert.equal(first.queued, 100_000);
+  const second = await replay({ sql }, app, hook, { since, after: first.next });
+  assert.deepEqual(second, { kind: 'replayed', queued: 10, gone: 0, left: [], next: null });
+  const ids = (await queueOf(ground)).map(({ id }) => id);
+  assert.deepEqual(ids, [...ids].sort());
+  assert.equal(new Set(ids).size, 100_010);
+});
+
+test('replays at once, and what is being settled meanwhile: each is queued once, nothing is lost', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const count = 600;
+  const ids = await rest(
+    ground,
+    hook,
+    Array.from({ length: count }, (_, index) => ({ at: Date.now() - index })),
+  );
+  // A third of them were told anew after they had been held: they are pending as well, and an attempt of them ends now.
+  const both = ids.filter((_, index) => index % 3 === 0);
+  await sql`
+    insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
+    select ${app}::integer, ${hook}::uuid, id, now() from unnest(${both}::uuid[]) as both_of (id)`;
+  const claims = await claimAll(ground, both.length);
+  assert.equal(claims.length, both.length);
+  const shuffled = [...ids].sort((a, b) => (a.slice(-4) < b.slice(-4) ? -1 : 1));
+  const batches = Array.from({ length: 10 }, (_, at) => claims.filter((_claim, index) => index % 10 === at));
+  const [answers] = await Promise.all([
+    Promise.all([
+      replay({ sql }, app, hook, { since: 0 }),
+      replay({ sql }, app, hook, { ids: shuffled }),
+      replay({ sql }, app, hook, { ids: ids.toReversed() }),
+      replay({ sql }, app, hook, { since: 0, states: ['held', 'delivered'] }),
+    ]),
+    ...batches.map((batch) => settle(sql, batch.map(delivered), new Date())),
+  ]);
+  const queued = answers.map((answer) => (answer.kind === 'replayed' ? answer.queued : 0));
+  const rows = await sql<{ id: string; queued: number; resting: number }[]>`
+    select n.id, count(p.app)::integer as queued, count(d.app)::integer as resting
+    from notifications n
+    left join pending_deliveries p on p.notification_id = n.id
+    left join deliveries d on d.notification_id = n.id
+    group by n.id`;
+  assert.equal(rows.length, count);
+  assert.deepEqual(
+    rows.filter((row) => row.queued + row.resting !== 1),
+    [],
+  );
+  assert.equal(
+    queued.reduce((a, b) => a + b),
+    rows.filter((row) => row.queued === 1).length,
+  );
+});
+
+test('what a fan-out holds back that saw the destination paused is not missed', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  await sql`update destinations set status = 'paused'`;
+  let commit = (): void => {};
+  const committing = new Promise<void>((resolve) => {
+    commit = resolve;
+  });
+  const fanningOut = transaction(sql, async (tx) => {
+    const fact = { app, trigger: 'message.opened', messageId: null, sequence: null, linkCounts: null };
+    const [subscriber] = await readSubscribers(tx, [{ ...fact, happenedAt: new Date() }]);
+    assert.equal(subscriber?.status, 'paused');
+    await rest({ ...ground, sql: tx }, hook, [{}]);
+    await sql`update destinations set status = 'active'`;
+    await committing;
+  });
+  const replaying = until('the destination is active', async () => {
+    return (await sql`select from destinations where status = 'active'`).length > 0;
+  }).then(() => replay({ sql }, app, hook, { since: 0 }));
+  await until('the replay waits', async () => {
+    const waiting =
+      await sql`select from pg_stat_activity where wait_event_type = 'Lock' and query like '%for update%'`;
+    return waiting.length > 0;
+  });
+  commit();
+  await fanningOut;
+  assert.equal(queuedOf(await replaying), 1);
+});
+
+test('a retry begins anew what rests, hastens what waits and leaves alone what is under way', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  let woken = 0;
+  const deps = { sql, onDeliveries: () => void woken++ };
+  const [id] = await rest(ground, hook, [{ state: 'delivered', attempts: 1 }]);
+  assert.ok(id);
+  assert.deepEqual(await retryDelivery(deps, app, hook, id), { kind: 'queued' });
+  assert.deepEqual(await queueOf(ground), [{ id, round: 1, attempts: 0, due: true }]);
+  assert.equal((await sql`select from deliveries`).length, 0);
+
+  const [under] = await claimAll(ground, 1);
+  assert.ok(under);
+  assert.deepEqual(await retryDelivery(deps, app, hook, id), { kind: 'under_way' });
+  assert.equal(woken, 1);
+  assert.deepEqual(await queueOf(ground), [{ id, round: 1, attempts: 1, due: false }]);
+  await sql`update pending_deliveries set claimed_until = null`; // it failed: the next attempt is an hour ahead
+  assert.deepEqual(await retryDelivery(deps, app, hook, id), { kind: 'due' });
+  assert.deepEqual(await queueOf(ground), [{ id, round: 1, attempts: 1, due: true }]);
+  assert.equal(woken, 2);
+
+  assert.deepEqual(await retryDelivery(deps, app, hook, uuidv7()), { kind: 'no_delivery' });
+  const [erased] = await rest(ground, hook, [{}]);
+  await sql`update notifications set message_id = ${uuidv7()} where id = ${String(erased)}`;
+  assert.deepEqual(await retryDelivery(deps, app, hook, String(erased)), { kind: 'gone' });
+});
+
+function queuedOf(answer: Awaited<ReturnType<typeof replay>>): number | null {
+  return answer.kind === 'replayed' ? answer.queued : null;
+}
+
+async function claimAll({ sql }: NotifyGround, limit: number): Promise<Claim[]> {
+  const now = Date.now() + MINUTE_MS;
+  const until = new Date(now + 60 * MINUTE_MS);
+  return await claim(sql, { kinds: ['webhook'], freshRoom: limit, rooms: [], limit, now: new Date(now), until });
+}
+
+function delivered(one: Claim): Parameters<typeof settle>[1][number] {
+  return {
+    claim: one,
+    outcome: { kind: 'ok', status: 200, answer: '', retryAfter: null },
+    verdict: { kind: 'delivered' },
+    startedAt: new Date(),
+    durationMs: 1,
+  };
+}
