@@ -1,5 +1,5 @@
 import { LOCKS } from './locks.ts';
-import type { Sql } from './pool.ts';
+import type { Sql, Tx } from './pool.ts';
 import { transaction } from './transaction.ts';
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
@@ -8,6 +8,10 @@ const MONDAY_MS = 4 * 24 * 60 * 60 * 1000; // 1970-01-05
 /** Tables partitioned by week on a UUIDv7 column. */
 export const PARTITIONED = ['events', 'notifications', 'deliveries', 'attempts'] as const;
 export type PartitionedTable = (typeof PARTITIONED)[number];
+
+/** A drop waits so long for the statements under way, and holds up those behind it no longer. */
+const DROP_WAIT_MS = 250;
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Makes the partitions of the week of `ms` and of `ahead` weeks after it; existing ones are left alone. */
 export async function ensurePartitions(
@@ -33,6 +37,63 @@ export async function ensurePartitions(
   });
 }
 
+/**
+ * Drops the partitions whose weeks were over at `before` (Unix milliseconds), the oldest week first and in a week in
+ * the order of `tables`. Answers their names. Where one is too busy to be dropped at once, it and what comes after it
+ * stay for the next call.
+ */
+export async function dropPartitions(
+  sql: Sql,
+  { tables, before }: { readonly tables: readonly PartitionedTable[]; readonly before: number },
+): Promise<string[]> {
+  const rows = await sql<{ name: string; table: PartitionedTable }[]>`
+    select child.relname as name, parent.relname as table
+    from pg_inherits i
+    join pg_class child on child.oid = i.inhrelid
+    join pg_class parent on parent.oid = i.inhparent
+    where parent.relname in ${sql([...tables])} and parent.relkind = 'p' and pg_table_is_visible(parent.oid)`;
+  const old = rows
+    .map(({ name, table }) => ({ name, week: startOf(name), place: tables.indexOf(table) }))
+    .filter(({ week }) => week !== null && week + WEEK_MS <= before)
+    .sort((a, b) => Number(a.week) - Number(b.week) || a.place - b.place);
+  const dropped: string[] = [];
+  for (const { name } of old) {
+    if (!(await transaction(sql, (tx) => drop(tx, name)).catch(falseWhereBusy))) break;
+    dropped.push(name);
+  }
+  return dropped;
+}
+
+async function drop(tx: Tx, name: string): Promise<boolean> {
+  await tx.unsafe(`set local lock_timeout = ${DROP_WAIT_MS}`);
+  const [lock] = await tx<{ ours: boolean }[]>`select pg_try_advisory_xact_lock(${LOCKS.partitions}) as ours`;
+  if (lock?.ours !== true) return false;
+  await tx`drop table if exists ${tx(name)}`;
+  return true;
+}
+
+function falseWhereBusy(error: unknown): boolean {
+  if (error instanceof Error && 'code' in error && error.code === LOCK_NOT_AVAILABLE) return false;
+  throw error;
+}
+
+/** Unix milliseconds of the beginning of a partition's week, null where the name is none of ours. */
+function startOf(name: string): number | null {
+  const [, year, month, day] = /_w(\d{4})(\d\d)(\d\d)$/.exec(name) ?? [];
+  return day === undefined ? null : Date.UTC(Number(year), Number(month) - 1, Number(day));
+}
+
+/** The beginning of the week of `ms`: what is older lies in other partitions. */
+export function weekOf(ms: number): number {
+  return Math.floor((ms - MONDAY_MS) / WEEK_MS) * WEEK_MS + MONDAY_MS;
+}
+
+/** Below every UUIDv7 of `ms` (not before 1970) and later, above every earlier one. */
+export function lowestId(ms: number): string {
+  const hex = Math.max(0, ms).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}
+
 interface Partition {
   readonly table: PartitionedTable;
   readonly name: string;
@@ -41,12 +102,7 @@ interface Partition {
 }
 
 function partition(table: PartitionedTable, ms: number): Partition {
-  const start = Math.floor((ms - MONDAY_MS) / WEEK_MS) * WEEK_MS + MONDAY_MS;
+  const start = weekOf(ms);
   const day = new Date(start).toISOString().slice(0, 10).replaceAll('-', '');
-  return { table, name: `${table}_w${day}`, from: lowest(start), to: lowest(start + WEEK_MS) };
-}
-
-function lowest(ms: number): string {
-  const hex = ms.toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+  return { table, name: `${table}_w${day}`, from: lowestId(start), to: lowestId(start + WEEK_MS) };
 }

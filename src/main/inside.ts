@@ -4,8 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { applicationRoutes } from '../api/applications.ts';
 import { channelRoutes } from '../api/channels.ts';
 import { connectRoutes } from '../api/connect.ts';
+import { deliveryRoutes } from '../api/deliveries.ts';
 import { grantRoutes } from '../api/grants.ts';
 import { messageRoutes } from '../api/messages.ts';
+import { notificationRoutes } from '../api/notifications.ts';
 import { practiceRoutes } from '../api/practice.ts';
 import { createApi } from '../api/server.ts';
 import { webhookRoutes } from '../api/webhooks.ts';
@@ -19,7 +21,9 @@ import { makeVault } from '../grants/vault.ts';
 import type { Log } from '../log.ts';
 import { makeNames } from '../names.ts';
 import { makeDestinations } from '../notify/destinations.ts';
+import { startRetention } from '../notify/retention.ts';
 import { startNotify } from '../notify/start.ts';
+import { getSubscription } from '../notify/subscriptions.ts';
 import { makePostman } from '../providers/postman.ts';
 import { makeProviders } from '../providers/providers.ts';
 import { makeSafeFetch } from '../safe-fetch.ts';
@@ -38,6 +42,11 @@ import type { Releasers } from './releasers.ts';
 /** How long sends may go on when the service stops, and then what is said of them be written down. */
 const SENDS_MS = 1_500;
 const RECORDS_MS = 1_000;
+
+const DESTINATION_PATHS = [
+  ['webhook', '/v3/webhooks'],
+  ['pubsub', '/v3/channels/pubsub'],
+] as const;
 
 /** Brings up the roles asked for and returns what is to be said when they are. */
 export async function startInside(deps: {
@@ -85,6 +94,7 @@ export async function startInside(deps: {
     network: { ...policy, names, ca: config.mailCa },
     safeFetch,
   });
+  const onDeliveries = (): void => wake('deliveries');
   const onFacts = (): void => wake('outbox');
   const ledger = makeLedger({ sql: database.pool('ledger', 3), log, onFacts });
   const running = new Set<Promise<unknown>>();
@@ -110,15 +120,18 @@ export async function startInside(deps: {
     running,
   };
   if (config.roles.has('work')) {
+    const sql = database.pool('notify', 8);
+    const retention = startRetention({ sql, log, days: config.notificationDays });
+    releasers.add('work', 'retention', () => retention.stop());
     const notify = startNotify({
-      sql: database.pool('notify', 8),
+      sql,
       log,
       vault,
       destinations,
       thresholds: config.health,
       postman: config.smtp === null ? null : makePostman({ ...config.smtp, ca: config.mailCa }),
       publicUrl: config.publicUrl,
-      onDeliveries: () => wake('deliveries'),
+      onDeliveries,
     });
     wake.on('outbox', () => notify.wakeFanout());
     wake.on('deliveries', () => notify.wakeDeliver());
@@ -149,6 +162,15 @@ export async function startInside(deps: {
           outgoing: { addresses: config.outgoingAddresses, since: new Date() },
         }),
         channelRoutes({ sql: api, vault, destinations }),
+        ...DESTINATION_PATHS.map(([kind, base]) =>
+          deliveryRoutes({
+            sql: api,
+            base,
+            onDeliveries,
+            find: (app, name) => getSubscription({ sql: api }, app, kind, name),
+          }),
+        ),
+        notificationRoutes({ sql: api }),
         ...(config.practice ? [practiceRoutes(sendDeps)] : []),
       ],
     });

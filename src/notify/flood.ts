@@ -1,4 +1,5 @@
 import { type Fact, isEvent } from '../db/outbox.ts';
+import { lowestId } from '../db/partitions.ts';
 import type { Query } from '../db/pool.ts';
 import { uuidTime } from '../ids.ts';
 
@@ -46,10 +47,4 @@ export async function floodOf(
 /** How long a notification above the guard stays open for later events, so that N a minute leave. */
 export function coalescingMs(mostPerMinute: number): number {
   return Math.ceil(WINDOW_MS / mostPerMinute);
-}
-
-/** Below every UUIDv7 of `ms` and later. */
-function lowestId(ms: number): string {
-  const hex = Math.max(0, ms).toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 }

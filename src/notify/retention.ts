@@ -1,6 +1,6 @@
 // Notifications and the history of their deliveries are kept for a number of days, then dropped by the week.
 import { dropPartitions, lowestId, weekOf } from '../db/partitions.ts';
-import { retrying, type Sql } from '../db/pool.ts';
+import type { Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import { databaseClock } from './clock.ts';
 import { startLoop } from './loop.ts';
@@ -32,7 +32,7 @@ export function startRetention(deps: RetentionDeps & { readonly days: number }):
     pollMs: EVERY_MS,
     log,
     async run() {
-      await retrying(() => clock.keep());
+      await clock.keep();
       await prune(deps, clock.now() - days * DAY_MS);
       return 'idle';
     },

@@ -1,0 +1,175 @@
+// What went to a destination, attempt by attempt, and having it sent again: our own addition to v3.
+import { type Static, Type } from '@sinclair/typebox';
+import { ApiError, invalid } from '../errors.ts';
+import { fromWireId, wireId } from '../ids.ts';
+import { type DestinationCounters, readCounters } from '../notify/counters.ts';
+import { type Attempt, DELIVERY_STATES, listDeliveries, readDelivery } from '../notify/delivery-list.ts';
+import {
+  REST_STATES,
+  type Refusal,
+  type ReplayDeps,
+  type Replayed,
+  type ReplayOrder,
+  replay,
+  retryDelivery,
+} from '../notify/replay.ts';
+import { destinationNotFound, parseTriggers } from '../notify/subscriptions.ts';
+import { seconds } from './destinations.ts';
+import { deliveryToWire, LAST_SECOND, nextCursor, readCursor, readListOrder, readTimes } from './history-wire.ts';
+import { caller, type Routes } from './http.ts';
+import { readQuery } from './query.ts';
+import { answer } from './respond.ts';
+
+export interface DeliveryRoutesDeps extends ReplayDeps {
+  /** Where the destinations are: `/v3/webhooks`. */
+  readonly base: string;
+  /** The destination of this application with this wire id; refuses an unknown one. */
+  readonly find: (app: number, name: string) => Promise<{ readonly id: string }>;
+}
+
+const Second = Type.Optional(Type.Integer({ minimum: 0, maximum: LAST_SECOND }));
+const ReplayBody = Type.Object(
+  {
+    since: Second,
+    until: Second,
+    states: Type.Optional(Type.Array(Type.Union(REST_STATES.map((state) => Type.Literal(state))), { minItems: 1 })),
+    trigger_types: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+    page_token: Type.Optional(Type.String()),
+    notification_ids: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 1000 })),
+  },
+  { additionalProperties: false },
+);
+
+type Body = Static<typeof ReplayBody>;
+type One = { Params: { id: string } };
+type OneDelivery = { Params: { id: string; notification_id: string } };
+
+const RANGE_ONLY = ['since', 'until', 'states', 'trigger_types', 'page_token'] as const;
+const NO_DELIVERY = 'Notification not found: nothing of this id was or is to be delivered here.';
+
+/** Deliveries of the destinations below `base`. */
+export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
+  const { sql, base, find } = deps;
+
+  const shown = async (app: number, destinationId: string, notificationId: string): Promise<object> => {
+    const found = await readDelivery(sql, app, destinationId, notificationId);
+    if (found === null) throw noDelivery();
+    return { ...deliveryToWire(found.delivery), attempts: found.attempts.map(attemptToWire) };
+  };
+
+  return (http) => {
+    http.post<One & { Body: Body }>(`${base}/:id/replay`, { schema: { body: ReplayBody } }, async (request) => {
+      const { app } = caller(request);
+      const { id } = await find(app, request.params.id);
+      const replayed = await replay(deps, app, id, readOrder(request.body));
+      if (replayed.kind !== 'replayed') throw refusalOf(replayed);
+      return answer(request, replayedToWire(replayed), nextCursor(replayed));
+    });
+
+    http.get<One>(`${base}/:id/counters`, async (request) => {
+      const { app } = caller(request);
+      const { id } = await find(app, request.params.id);
+      const counters = await readCounters({ sql, now: Date.now() }, app, [id]);
+      return answer(request, countersToWire(counters.get(id)));
+    });
+
+    http.get<One>(`${base}/:id/deliveries`, async (request) => {
+      const { app } = caller(request);
+      const { id } = await find(app, request.params.id);
+      const query = readQuery(request);
+      const order = { ...readListOrder(query), state: query.oneOf('state', DELIVERY_STATES) };
+      const page = await listDeliveries(sql, app, id, order);
+      return answer(request, page.items.map(deliveryToWire), nextCursor(page));
+    });
+
+    http.get<OneDelivery>(`${base}/:id/deliveries/:notification_id`, async (request) => {
+      const { app } = caller(request);
+      const { id } = await find(app, request.params.id);
+      return answer(request, await shown(app, id, readNotificationId(request.params.notification_id)));
+    });
+
+    http.post<OneDelivery>(`${base}/:id/deliveries/:notification_id/retry`, async (request) => {
+      const { app } = caller(request);
+      const { id } = await find(app, request.params.id);
+      const notificationId = readNotificationId(request.params.notification_id);
+      const retried = await retryDelivery(deps, app, id, notificationId);
+      if (retried.kind === 'unknown' || retried.kind === 'not_served') throw refusalOf(retried);
+      if (retried.kind === 'no_delivery') throw noDelivery();
+      if (retried.kind === 'gone')
+        throw invalid('notification_id', 'can no longer be sent: what it tells of was erased');
+      return answer(request, await shown(app, id, notificationId));
+    });
+  };
+}
+
+function readOrder(body: Body): ReplayOrder {
+  const { notification_ids: names, since, until, states, trigger_types: triggers, page_token: token } = body;
+  if (names !== undefined) {
+    const other = RANGE_ONLY.find((name) => body[name] !== undefined);
+    if (other !== undefined) throw invalid(other, 'must not stand beside notification_ids');
+    return { ids: [...new Set(names.map(readListed))] };
+  }
+  if (since === undefined) throw invalid('since', 'is required where there are no notification_ids');
+  const after = readCursor(token);
+  const times = readTimes(since, until);
+  return {
+    since: since * 1000,
+    until: times.until,
+    states,
+    triggers: triggers === undefined ? undefined : parseTriggers(triggers),
+    after,
+  };
+}
+
+function readListed(name: string, index: number): string {
+  const id = fromWireId('ntf', name);
+  if (id === null) throw invalid(`notification_ids[${index}]`, 'is not the id of a notification');
+  return id;
+}
+
+/** One that cannot be is none that there is. */
+function readNotificationId(name: string): string {
+  const id = fromWireId('ntf', name);
+  if (id === null) throw noDelivery();
+  return id;
+}
+
+function noDelivery(): ApiError {
+  return new ApiError(404, 'api.not_found_error', NO_DELIVERY);
+}
+
+function refusalOf(refusal: Refusal): ApiError {
+  if (refusal.kind === 'unknown') return destinationNotFound();
+  return invalid('status', `is ${refusal.status}: activate it first`);
+}
+
+function replayedToWire({ queued, gone, left }: Replayed): object {
+  return {
+    queued,
+    gone,
+    not_queued: left.map(({ id, why }) => ({ notification_id: wireId('ntf', id), reason: why })),
+  };
+}
+
+function countersToWire(counters: DestinationCounters | undefined): object {
+  if (counters === undefined) throw new Error('no counters for the destination asked for');
+  const { last24h, lastSuccessAt, lastFailureAt, ...counted } = counters;
+  return {
+    ...counted,
+    last_24_hours: last24h,
+    last_success_at: lastSuccessAt === null ? null : seconds(lastSuccessAt),
+    last_failure_at: lastFailureAt === null ? null : seconds(lastFailureAt),
+  };
+}
+
+function attemptToWire({ round, attempt, outcome, status, answer: text, startedAt, durationMs }: Attempt): object {
+  return {
+    round,
+    attempt,
+    outcome,
+    status_code: status,
+    answer: text,
+    started_at: seconds(startedAt),
+    duration_ms: durationMs,
+  };
+}

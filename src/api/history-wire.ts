@@ -1,0 +1,91 @@
+// Notifications and deliveries as the API shows them, and how their lists are asked for: our own addition to v3.
+import { invalid } from '../errors.ts';
+import { fromWireId, uuidTime, wireId } from '../ids.ts';
+import type { Delivery, ListOrder } from '../notify/delivery-list.ts';
+import { parseTriggers } from '../notify/subscriptions.ts';
+import type { Page } from '../notify/windows.ts';
+import { seconds } from './destinations.ts';
+import type { QueryReader } from './query.ts';
+
+export const LAST_SECOND = 253_402_300_799; // year 9999
+
+/** The parameters that both lists have. */
+export function readListOrder(query: QueryReader): ListOrder {
+  const triggers = query.list('trigger_types');
+  return {
+    limit: query.integer('limit', { min: 1, max: 200 }) ?? 50,
+    before: readCursor(query.text('page_token')),
+    triggers: triggers === undefined ? undefined : parseTriggers(triggers),
+    messageId: readMessageId(query.text('message_id')),
+    ...readTimes(
+      query.integer('since', { min: 0, max: LAST_SECOND }),
+      query.integer('until', { min: 0, max: LAST_SECOND }),
+    ),
+  };
+}
+
+/** Unix seconds to milliseconds. */
+export function readTimes(since: number | undefined, until: number | undefined): Pick<ListOrder, 'since' | 'until'> {
+  if (since !== undefined && until !== undefined && until <= since) throw invalid('until', 'must be later than since');
+  return { since: since && since * 1000, until: until && until * 1000 };
+}
+
+/** The id in a `next_cursor` of ours. */
+export function readCursor(token: string | undefined): string | undefined {
+  if (token === undefined) return undefined;
+  const id = fromWireId('ntf', token);
+  if (id === null) throw invalid('page_token', 'must be the next_cursor of an earlier answer');
+  return id;
+}
+
+/** Null at the end of the list. */
+export function nextCursor({ next }: Pick<Page<unknown>, 'next'>): { readonly next_cursor: string | null } {
+  return { next_cursor: next === null ? null : wireId('ntf', next) };
+}
+
+export function deliveryToWire(delivery: Delivery): object {
+  return {
+    notification_id: wireId('ntf', delivery.notificationId),
+    ...subjectToWire(delivery),
+    ...standingToWire(delivery),
+  };
+}
+
+/** What is told, without the payload. */
+export function subjectToWire({
+  notificationId,
+  trigger,
+  messageId,
+  grantId,
+}: Pick<Delivery, 'notificationId' | 'trigger' | 'messageId' | 'grantId'>): object {
+  return {
+    trigger_type: trigger,
+    message_id: messageId === null ? null : wireId('msg', messageId),
+    grant_id: grantId,
+    created_at: Math.floor(uuidTime(notificationId) / 1000),
+  };
+}
+
+/** How a delivery stands. */
+export function standingToWire({
+  state,
+  round,
+  attempts,
+  nextAttemptAt,
+  settledAt,
+}: Pick<Delivery, 'state' | 'round' | 'attempts' | 'nextAttemptAt' | 'settledAt'>): object {
+  return {
+    state,
+    round,
+    attempt_count: attempts,
+    next_attempt_at: nextAttemptAt === null ? null : seconds(nextAttemptAt),
+    settled_at: settledAt === null ? null : seconds(settledAt),
+  };
+}
+
+function readMessageId(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  const id = fromWireId('msg', name);
+  if (id === null) throw invalid('message_id', 'is not the id of a message');
+  return id;
+}
