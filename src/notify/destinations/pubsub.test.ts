@@ -115,7 +115,7 @@ describe('a message', () => {
       outcomes.map(({ kind, answer }) => [kind, answer]),
       [
         ['timeout', 'no complete answer within 0.2 s'],
-        ['timeout', 'nothing was sent: no complete answer within 0.2 s to what went before'],
+        ['timeout', 'nothing was sent: what went before had no answer within 0.2 s'],
       ],
     );
     assert.equal(google.received.length, 1);

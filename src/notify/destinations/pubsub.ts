@@ -85,7 +85,10 @@ export function makePubsub(deps: PubsubDeps): Pubsub {
       // Google keeps the order in which it gets what has one key: the next is sent when the one before was answered.
       return await inTurn(`${parcel.address} ${key}`, async () => {
         if (deadline.left() < WORTH_MS) {
-          return toOutcome({ kind: 'timeout', detail: `nothing was sent: ${lateness(deadline)} to what went before` });
+          return toOutcome({
+            kind: 'timeout',
+            detail: `nothing was sent: what went before had no answer ${within(deadline)}`,
+          });
         }
         const body = await messageOf(parcel, key);
         return outcomeOf(await call(server, { method: 'POST', topic, verb: ':publish', body, deadline }));
@@ -154,15 +157,17 @@ async function call(server: Server, { method, topic, verb, body, deadline }: Cal
       deadlineMs: deadline.left(),
       maxAnswerBytes: ANSWER_BYTES,
     });
-    if (outcome.kind === 'timeout') return { kind: 'timeout', detail: lateness(deadline) };
+    if (outcome.kind === 'timeout') {
+      return { kind: 'timeout', detail: outcome.detail.replace(/within [\d.]+ s/, within(deadline)) };
+    }
     if (access === undefined || !('status' in outcome) || outcome.status !== 401) return outcome;
     server.credentials?.drop(access.headers);
     if (isRenewed) return outcome;
   }
 }
 
-function lateness({ ms }: Deadline): string {
-  return `no complete answer within ${ms / 1000} s`;
+function within({ ms }: Deadline): string {
+  return `within ${ms / 1000} s`;
 }
 
 function startDeadline(ms: number): Deadline {
