@@ -5,6 +5,7 @@ import type { Log } from '../log.ts';
 import { type Claim, claim, namesOf, readFailing } from './claiming.ts';
 import type { Clock } from './clock.ts';
 import { aboutOf, type Prepared, prepare } from './contents.ts';
+import { makeDepartures } from './departures.ts';
 import { DESTINATION_KINDS, type Destinations, type Outcome } from './destination.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { PROMPT_MS } from './pace.ts';
@@ -53,6 +54,9 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
   const counts = noCounts();
   const traffic = makeTraffic(deps.concurrency);
   const running = new Set<Promise<void>>();
+  // Of each destination the one claimed last: what was claimed later must not leave before it because it was read faster.
+  const turns = new Map<string, Promise<unknown>>();
+  const departures = makeDepartures();
   const settleSoon = startSettling(deps);
   let isInformed = false;
 
@@ -85,12 +89,18 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
   };
 
   const start = (flight: Flight, one: Claim, until: number, batch: Promise<ReadonlyMap<Claim, Prepared>>): void => {
+    const { destinationId } = one;
+    const turn = Promise.allSettled([batch, turns.get(destinationId)]);
+    turns.set(destinationId, turn);
     counts.inFlight++;
-    const delivery = deliver(flight, one, until, batch).finally(() => {
-      counts.inFlight--;
-      running.delete(delivery);
-      if (traffic.arrive(flight)) loop.wake();
-    });
+    const delivery = turn
+      .then(() => deliver(flight, one, until, batch))
+      .finally(() => {
+        counts.inFlight--;
+        if (turns.get(destinationId) === turn) turns.delete(destinationId);
+        running.delete(delivery);
+        if (traffic.arrive(flight)) loop.wake();
+      });
     running.add(delivery);
   };
 
@@ -103,12 +113,14 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
     try {
       const prepared = (await batch).get(one);
       if (prepared === undefined) return; // its destination was deleted, the delivery with it
+      const departure = departures(`${one.destinationId} ${subjectOf(prepared)}`);
+      await departure.turn;
       if (deps.clock.now() > until - LONGEST_ATTEMPT_MS) {
         deps.log.warn({ delivery: namesOf(one) }, 'delivery.overslept'); // another process may have it by its end
-        return;
+        return departure.left();
       }
       flight.waitsSince = performance.now();
-      const settlement = await attempt(deps, prepared);
+      const settlement = await attempt(deps, prepared, departure.left).finally(departure.left);
       traffic.ended(flight, settlement, deps.clock.now());
       counts.attempts[settlement.outcome.kind]++;
       if (await settleSoon(settlement)) counts.settled[settlement.verdict.kind]++;
@@ -136,11 +148,11 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
 }
 
 /** One attempt and what follows from it. Never rejects. */
-async function attempt(deps: DeliverDeps, prepared: Prepared): Promise<Settlement> {
+async function attempt(deps: DeliverDeps, prepared: Prepared, onLeaving: () => void): Promise<Settlement> {
   const { claim, schedule } = prepared;
   const startedAt = deps.clock.now();
   const began = performance.now();
-  const outcome = await send(deps, prepared, startedAt).catch((error: unknown): Outcome => {
+  const outcome = await send(deps, prepared, startedAt, onLeaving).catch((error: unknown): Outcome => {
     deps.log.error({ err: error, delivery: namesOf(claim) }, 'delivery.failed');
     return { kind: 'unrenderable', status: null, answer: 'the notification could not be made', retryAfter: null };
   });
@@ -153,7 +165,7 @@ async function attempt(deps: DeliverDeps, prepared: Prepared): Promise<Settlemen
   return { claim, outcome, verdict, startedAt: new Date(startedAt), durationMs };
 }
 
-async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number): Promise<Outcome> {
+async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number, onLeaving: () => void): Promise<Outcome> {
   const { claim, kind, state, schedule } = prepared;
   if (state === null) {
     return { kind: 'gone', status: null, answer: 'what it tells of is gone', retryAfter: null };
@@ -168,7 +180,15 @@ async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number): Prom
     compressed: prepared.compressed,
     sentAt,
     about: aboutOf(state),
+    onLeaving,
   });
+}
+
+/** Whose states must not overtake each other. */
+function subjectOf({ claim, state }: Prepared): string {
+  if (state === null) return claim.notificationId;
+  const { messageId, grantId } = aboutOf(state);
+  return messageId ?? grantId;
 }
 
 function noCounts(): DeliveryCounts {

@@ -28,6 +28,8 @@ export interface Parcel {
   /** Unix milliseconds. */
   readonly sentAt: number;
   readonly about: About;
+  /** Called as it leaves for the far end, by a destination that can tell. */
+  readonly onLeaving?: () => void;
 }
 
 export interface Outcome {

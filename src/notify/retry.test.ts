@@ -50,6 +50,23 @@ test('every wait has 20 % jitter either way', () => {
   assert.equal(waitAfter({ status: 500, random: 0.999999 }), 6);
 });
 
+test('the jitter is the same part of every wait of both schedules', () => {
+  const planned = { default: [5, 300, 1800, 7200, 18_000, 36_000, 36_000], nylas: [150, 750] };
+  for (const schedule of ['default', 'nylas'] as const) {
+    for (const [at, wait] of planned[schedule].entries()) {
+      const given = { schedule, status: 503, attempt: at + 1 };
+      assert.equal(waitAfter({ ...given, random: 0 }), wait * 0.8);
+      assert.equal(waitAfter({ ...given, random: 0.5 }), wait);
+      assert.ok(Math.abs(waitAfter({ ...given, random: 0.999_999 }) - wait * 1.2) < 0.1);
+    }
+    const last = planned[schedule].length + 1;
+    for (const attempt of [last, last + 1, 32_767]) {
+      assert.equal(after({ schedule, status: 503, attempt }).kind, 'exhausted');
+      assert.equal(after({ schedule, kind: 'ok', status: 200, attempt }).kind, 'delivered');
+    }
+  }
+});
+
 test('every failure is retried by default, 410 is not', () => {
   for (const status of [400, 401, 404, 429, 500, 503]) assert.equal(after({ status }).kind, 'retry');
   for (const status of [301, 302, 307]) assert.equal(after({ kind: 'redirect', status }).kind, 'retry');
@@ -73,6 +90,18 @@ test('after 429 and after a timeout a minute passes at least', () => {
   assert.equal(waitAfter({ status: 429 }), 60);
   assert.equal(waitAfter({ kind: 'timeout' }), 60);
   assert.equal(waitAfter({ status: 429, attempt: 2 }), 300);
+});
+
+test('the floor and the ceiling hold for whatever jitter', () => {
+  for (const random of [0, 0.999_999]) {
+    assert.equal(waitAfter({ status: 429, random }), 60);
+    assert.equal(waitAfter({ kind: 'timeout', random }), 60);
+    assert.equal(waitAfter({ status: 429, retryAfter: '3600', random }), 3600);
+    assert.equal(waitAfter({ status: 429, retryAfter: '3601', random }), 3600);
+    assert.equal(waitAfter({ status: 429, retryAfter: '3600', random: 0.5, attempt: 6 }), 36_000);
+  }
+  assert.equal(waitAfter({ schedule: 'nylas', status: 429, retryAfter: '600' }), 600);
+  assert.equal(waitAfter({ kind: 'redirect', status: 301, retryAfter: '90' }), 90);
 });
 
 test('Retry-After is honoured where it is later than the plan, up to an hour', () => {

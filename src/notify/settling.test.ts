@@ -81,6 +81,18 @@ test('a second round keeps the log of the first, and counts its attempts anew', 
   assert.deepEqual([...(await sql`select state, round from deliveries`)], [{ state: 'stopped', round: 1 }]);
 });
 
+test('a result that comes after the pool was closed is given up at once', async (t) => {
+  const ground = await waiting(1);
+  t.after(() => ground.drop());
+  const [one] = await claimAll(ground);
+  assert.ok(one);
+  const settleSoon = startSettling({ sql: ground.sql, clock: Date, log: makeLog('error') });
+  await ground.sql.end();
+  const began = performance.now();
+  await assert.rejects(settleSoon(settlement(one, 'ok')), /the database was left/);
+  assert.ok(performance.now() - began < 1_000);
+});
+
 /** So many deliveries of one destination, due. */
 async function waiting(count: number): Promise<NotifyGround> {
   const ground = await notifyGround();

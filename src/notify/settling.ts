@@ -6,6 +6,8 @@ import { namesOf } from './claiming.ts';
 import { type Settlement, settle, settleUnrecorded } from './pending.ts';
 
 const AT_ONCE = 200;
+// What was answered while the database was away is kept for so long: forgotten, it would be sent again.
+const KEPT_MS = 60_000;
 
 export interface SettlingDeps {
   readonly sql: Sql;
@@ -18,13 +20,16 @@ export interface SettlingDeps {
  * where its claim had been lost. One that cannot be stored costs only its own history.
  */
 export function startSettling(deps: SettlingDeps): (settlement: Settlement) => Promise<boolean> {
-  const isTheirs = (error: unknown): boolean => failureOf(error).kind !== 'wait';
+  const isTheirs = (error: unknown): boolean => !(error instanceof Left) && failureOf(error).kind !== 'wait';
   return gather<Settlement, boolean>({
     atOnce: AT_ONCE,
     isTheirs,
     async run(settlements) {
       try {
-        const moved = await retrying(() => settle(deps.sql, settlements, new Date(deps.clock.now())));
+        const moved = await retrying(
+          () => settle(deps.sql, settlements, new Date(deps.clock.now())).catch(endOfPool),
+          KEPT_MS,
+        );
         return settlements.map((settlement) => moved.has(settlement));
       } catch (error) {
         const [only, ...others] = settlements;
@@ -34,6 +39,14 @@ export function startSettling(deps: SettlingDeps): (settlement: Settlement) => P
     },
   });
 }
+
+/** We have closed the pool ourselves: nothing will come back that is worth a wait. */
+function endOfPool(error: unknown): never {
+  if (Reflect.get(Object(error), 'code') !== 'CONNECTION_ENDED') throw error;
+  throw new Left('the database was left', { cause: error });
+}
+
+class Left extends Error {}
 
 async function giveUpHistory(deps: SettlingDeps, settlement: Settlement, err: unknown): Promise<boolean> {
   const { claim, outcome, verdict } = settlement;

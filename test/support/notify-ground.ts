@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { migrate } from '../../src/db/migrate.ts';
 import { ensurePartitions } from '../../src/db/partitions.ts';
-import type { Sql } from '../../src/db/pool.ts';
+import type { Connection, Sql } from '../../src/db/pool.ts';
 import { createApplication } from '../../src/grants/applications.ts';
 import { createPracticeGrant } from '../../src/grants/grants.ts';
 import { makeVault, type Vault } from '../../src/grants/vault.ts';
@@ -15,7 +15,10 @@ import { testDatabase } from './postgres.ts';
 
 export interface NotifyGround {
   readonly sql: Sql;
+  readonly connection: Connection;
   readonly vault: Vault;
+  /** What the vault was made of, for another process. */
+  readonly secret: string;
   readonly app: number;
   readonly applicationId: string;
   readonly grantId: GrantId;
@@ -45,8 +48,9 @@ export interface DestinationChanges {
 }
 
 export async function notifyGround(): Promise<NotifyGround> {
-  const { sql, drop } = await testDatabase(prepare);
-  const ring = parseKeyring(generateSecret());
+  const { sql, connection, drop } = await testDatabase(prepare);
+  const secret = generateSecret();
+  const ring = parseKeyring(secret);
   const vault = makeVault(ring);
   const application = await createApplication(sql, { name: 'shop', environment: 'production' });
   assert.ok(application);
@@ -56,7 +60,9 @@ export async function notifyGround(): Promise<NotifyGround> {
 
   return {
     sql,
+    connection,
     vault,
+    secret,
     app,
     applicationId: application.id,
     grantId: grant.id,

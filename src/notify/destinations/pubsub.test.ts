@@ -79,6 +79,20 @@ describe('a message', () => {
     assert.equal(published(google.received[0]).orderingKey, parcel.about.grantId);
   });
 
+  it('has an ordering key that Google takes, however long the id of its message is', async (t) => {
+    const { google, pubsub } = await ground(t);
+    const { about } = sampleParcel(TOPIC);
+    const ids = ['ü'.repeat(512), `${'ü'.repeat(512)}a`, `${'ü'.repeat(512)}b`, `${'ü'.repeat(512)}a`];
+    for (const messageId of ids) await pubsub.attempt(sampleParcel(TOPIC, { about: { ...about, messageId } }));
+    const [whole, ...others] = google.received.map((request) => published(request).orderingKey);
+    assert.equal(whole, ids[0]);
+    assert.ok(others.every((key) => /^[0-9a-f]{64}$/.test(key)));
+    assert.deepEqual(
+      others.map((key) => others.indexOf(key)),
+      [0, 1, 0],
+    );
+  });
+
   it('waits for the one before it about the same message, and for no other', async (t) => {
     const { google, pubsub } = await ground(t);
     const held: (() => void)[] = [];

@@ -1,4 +1,5 @@
 // Google Cloud Pub/Sub by its REST interface, version 1.
+import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Names } from '../../names.ts';
@@ -28,6 +29,7 @@ const PUBSUB_HOST = 'pubsub.googleapis.com';
 const DEADLINE_MS = 10_000;
 const WORTH_MS = 50; // with less there will be no answer in time, but perhaps a message
 const ANSWER_BYTES = 4_096;
+const ORDERING_KEY_BYTES = 1_024; // Google's limit; what exceeds it is refused for ever
 const PERMISSION = 'pubsub.topics.publish';
 const UNIMPLEMENTED = 501; // the emulator's answer to every question about permissions
 const compress = promisify(gzip);
@@ -98,7 +100,9 @@ export function makePubsub(deps: PubsubDeps): Pubsub {
 }
 
 function orderingKey({ about }: Parcel): string {
-  return about.messageId ?? about.grantId;
+  const key = about.messageId ?? about.grantId;
+  // The id of mail that we did not send is as long as the name of its folder.
+  return Buffer.byteLength(key) <= ORDERING_KEY_BYTES ? key : createHash('sha256').update(key).digest('hex');
 }
 
 async function messageOf({ id, body, compressed, about }: Parcel, key: string): Promise<string> {

@@ -40,6 +40,7 @@ export function makeWebhook({ safeFetch, deadlineMs = DEADLINE_MS }: WebhookDeps
         body,
         deadlineMs,
         maxAnswerBytes: ANSWER_BYTES,
+        ...(parcel.onLeaving === undefined ? {} : { onLeaving: parcel.onLeaving }),
       });
       return toOutcome(outcome);
     },
