@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Log } from '../log.ts';
 import { isConnectionLost, type Sql } from './pool.ts';
 
-export type Topic = 'outbox' | 'deliveries' | 'stops';
+const TOPICS = ['outbox', 'deliveries', 'probes', 'stops'] as const;
+export type Topic = (typeof TOPICS)[number];
 
 /** A hint that there is work: at once inside this process, by NOTIFY to the others. Polling is what one relies on. */
 export interface Wake {
@@ -15,6 +16,11 @@ const CHANNEL = 'telltale_wake';
 // NOTIFY takes a lock that every committing transaction with a NOTIFY shares; outside transactions and at most 20 a
 // second it is not measurable, inside each transaction it cost two thirds of the commit throughput.
 const GAP_MS = 50;
+
+/** For a process that works on nothing itself. */
+export async function hint(sql: Sql, topic: Topic): Promise<void> {
+  await sql.notify(CHANNEL, `elsewhere ${topic}`);
+}
 
 export async function startWake(deps: { readonly sql: Sql; readonly log: Log }): Promise<Wake> {
   const { sql, log } = deps;
@@ -36,8 +42,9 @@ export async function startWake(deps: { readonly sql: Sql; readonly log: Log }):
     }
   };
   const subscription = await sql.listen(CHANNEL, (payload) => {
-    const [from, topic] = payload.split(' ');
-    if (from !== self && (topic === 'outbox' || topic === 'deliveries' || topic === 'stops')) tell(topic);
+    const [from, name] = payload.split(' ');
+    const topic = TOPICS.find((known) => known === name);
+    if (from !== self && topic !== undefined) tell(topic);
   });
 
   const wake = (topic: Topic): void => {

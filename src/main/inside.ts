@@ -135,6 +135,7 @@ export async function startInside(deps: {
     });
     wake.on('outbox', () => notify.wakeFanout());
     wake.on('deliveries', () => notify.wakeDeliver());
+    wake.on('probes', () => notify.probe());
     releasers.add('work', 'notify', () => notify.stop());
     showNotify(metrics, notify);
     const recovery = startRecovery(sendDeps);
@@ -166,7 +167,7 @@ export async function startInside(deps: {
           deliveryRoutes({
             sql: api,
             base,
-            onDeliveries,
+            onDeliveries: () => wake('probes'),
             find: (app, name) => getSubscription({ sql: api }, app, kind, name),
           }),
         ),

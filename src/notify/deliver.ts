@@ -39,6 +39,8 @@ export interface DeliveryCounts {
 
 export interface Deliverer {
   wake(): void;
+  /** Tries destinations that are down at once, each once: somebody asked for it. */
+  probe(): void;
   wakeIn(ms: number): void;
   /** Claims nothing more and waits for what is in flight; what is not settled `withinMs` is left to its claim's end. */
   stop(withinMs: number): Promise<void>;
@@ -133,6 +135,10 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
   const loop: Loop = startLoop({ name: 'deliver', run, pollMs: deps.pollMs, log: deps.log });
   return {
     wake: () => loop.wake(),
+    probe() {
+      traffic.probe();
+      loop.wake();
+    },
     wakeIn: (ms) => loop.wakeIn(ms),
     counts,
     async stop(withinMs) {

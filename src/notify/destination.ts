@@ -40,6 +40,8 @@ export interface Outcome {
   readonly answer: string;
   /** As the receiver wrote it. */
   readonly retryAfter: string | null;
+  /** Any other notification would get the same answer: the address leads nowhere, or does not take ours. */
+  readonly isAboutAddress?: boolean;
 }
 
 export type AddressCheck = { readonly normal: string } | { readonly problem: string };

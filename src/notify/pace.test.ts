@@ -10,10 +10,11 @@ import {
   paceAfter,
   roomFor,
   SUSPECT,
+  withoutWait,
 } from './pace.ts';
 
-const OK = { kind: 'ok', status: 200 } as const;
-const DOWN = { kind: 'timeout', status: null } as const;
+const OK = { kind: 'ok', status: 200, retryAfter: null } as const;
+const DOWN = { kind: 'timeout', status: null, retryAfter: null } as const;
 
 function after(outcomes: readonly Ended['outcome'][], from: Pace = FRESH): Pace {
   return outcomes.reduce((pace, outcome) => paceAfter(pace, { outcome, durationMs: 1, now: 1_000 }), from);
@@ -55,10 +56,10 @@ test('one answer brings it back', () => {
 });
 
 test('a receiver that refuses notifications is not dead, one that is overloaded is', () => {
-  const refused = { kind: 'status', status: 422 } as const;
+  const refused = { kind: 'status', status: 422, retryAfter: null } as const;
   assert.equal(after(Array(20).fill(refused)).window, MOST_AT_ONCE);
   for (const status of [429, 500, 502, 503]) {
-    assert.equal(after(Array(4).fill({ kind: 'status', status })).notBefore, 2_000);
+    assert.equal(after(Array(4).fill({ kind: 'status', status, retryAfter: null })).notBefore, 2_000);
   }
 });
 
@@ -74,11 +75,36 @@ test('what takes long is slow, whether it answers in the end or not; one prompt 
 
 test('what was never sent says nothing about the destination', () => {
   const dead = after([DOWN, DOWN, DOWN, DOWN]);
-  for (const kind of ['gone', 'unrenderable'] as const) assert.equal(after([{ kind, status: null }], dead), dead);
+  for (const kind of ['gone', 'unrenderable'] as const)
+    assert.equal(after([{ kind, status: null, retryAfter: null }], dead), dead);
 });
 
 test('what failed in an earlier life is tried by one, and is down at once when that fails', () => {
   assert.equal(roomFor(SUSPECT, 0, 0), 1);
   assert.equal(after([DOWN], SUSPECT).notBefore, 2_000);
   assert.equal(roomFor(after([OK], SUSPECT), 0, 1_000), 2);
+});
+
+test('a destination that asks to be left alone is, from its first answer on, for an hour at most', () => {
+  const asks = (retryAfter: string, status = 429) => ({ kind: 'status', status, retryAfter }) as const;
+  assert.equal(after([asks('100')]).notBefore, 101_000);
+  assert.equal(after([asks('100', 503)]).notBefore, 101_000);
+  assert.equal(after([asks('86400')]).notBefore, 3_601_000);
+  assert.equal(after(Array(4).fill(asks('0'))).notBefore, 2_000);
+  assert.equal(after([asks('100', 422)]).notBefore, 0, 'that one was about the notification');
+  assert.equal(after([OK], after([asks('100')])).notBefore, 0);
+});
+
+test('an answer about the address is one of a destination that is down', () => {
+  const gone = { kind: 'status', status: 404, retryAfter: null } as const;
+  assert.equal(after(Array(4).fill(gone)).notBefore, 0);
+  assert.equal(after(Array(4).fill({ ...gone, isAboutAddress: true })).notBefore, 2_000);
+});
+
+test('asked for, a destination that is down is probed once at once, and goes on being down where it is', () => {
+  const dead = after(Array(8).fill(DOWN));
+  const asked = withoutWait(dead);
+  assert.equal(roomFor(dead, 0, 1_000), 0);
+  assert.equal(roomFor(asked, 0, 1_000), 1);
+  assert.ok(after([DOWN], asked).notBefore >= dead.notBefore);
 });

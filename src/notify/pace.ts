@@ -1,4 +1,5 @@
 import type { Outcome } from './destination.ts';
+import { retryAfterMs } from './retry.ts';
 
 /** How a destination may be served; kept in memory, learnt anew by each process. */
 export interface Pace {
@@ -24,13 +25,16 @@ export const FRESH: Pace = { window: START, failuresInRow: 0, notBefore: 0, isPr
 export const SUSPECT: Pace = { window: 1, failuresInRow: DOWN_AFTER - 1, notBefore: 0, isPrompt: false };
 
 export interface Ended {
-  readonly outcome: Pick<Outcome, 'kind' | 'status'>;
+  readonly outcome: Pick<Outcome, 'kind' | 'status' | 'retryAfter' | 'isAboutAddress'>;
   readonly durationMs: number;
   /** Unix milliseconds. */
   readonly now: number;
 }
 
-/** A destination that answers widens its window; one that is down is probed by its head alone, ever more rarely. */
+/**
+ * A destination that answers widens its window; one that is down is probed by its head alone, ever more rarely. One that
+ * asks to be left alone for a while is, with all that waits for it.
+ */
 export function paceAfter(pace: Pace, { outcome, durationMs, now }: Ended): Pace {
   if (outcome.kind === 'unrenderable' || outcome.kind === 'gone') return pace; // it was not even asked
   const isPrompt = durationMs < PROMPT_MS;
@@ -39,11 +43,18 @@ export function paceAfter(pace: Pace, { outcome, durationMs, now }: Ended): Pace
   }
   if (now < pace.notBefore) return pace; // began before the wait that is already running
   const failuresInRow = pace.failuresInRow + 1;
+  const asked = retryAfterMs(outcome.retryAfter, now);
   if (failuresInRow < DOWN_AFTER) {
-    return { window: Math.max(1, pace.window >> 1), failuresInRow, notBefore: 0, isPrompt };
+    const notBefore = asked === 0 ? 0 : now + asked;
+    return { window: Math.max(1, pace.window >> 1), failuresInRow, notBefore, isPrompt };
   }
   const wait = Math.min(FIRST_PROBE_MS * 2 ** Math.min(failuresInRow - DOWN_AFTER, 10), LAST_PROBE_MS);
-  return { window: 1, failuresInRow, notBefore: now + wait, isPrompt };
+  return { window: 1, failuresInRow, notBefore: now + Math.max(wait, asked), isPrompt };
+}
+
+/** Somebody says that it is up again: it is probed at once, and is down as before where it is not. */
+export function withoutWait(pace: Pace): Pace {
+  return { ...pace, window: 1, notBefore: 0 };
 }
 
 /** How many more attempts may start now. */
@@ -56,7 +67,7 @@ export function isUnremarkable(pace: Pace): boolean {
   return pace.isPrompt && pace.failuresInRow === 0 && pace.window >= START;
 }
 
-/** A 4xx is about the notification: the receiver is up and speaks. */
-function isDestinationAtFault({ status }: Pick<Outcome, 'status'>): boolean {
-  return status === null || status >= 500 || status === 429 || status === 408;
+/** A 4xx is about the notification, the receiver is up and speaks; unless it says that the address is none. */
+function isDestinationAtFault({ status, isAboutAddress }: Pick<Outcome, 'status' | 'isAboutAddress'>): boolean {
+  return status === null || status >= 500 || status === 429 || status === 408 || isAboutAddress === true;
 }

@@ -53,8 +53,8 @@ export function attemptsOf(schedule: RetrySchedule): number {
   return WAITS[schedule].length + 1;
 }
 
-/** RFC 9110 section 10.2.3: seconds or a date. */
-function retryAfterMs(text: string | null, now: number): number {
+/** How long the receiver asks to be left alone, at most an hour. RFC 9110 section 10.2.3: seconds or a date. */
+export function retryAfterMs(text: string | null, now: number): number {
   if (text === null) return 0;
   const ms = /^\s*\d+\s*$/.test(text) ? Number(text) * SECOND : Date.parse(text) - now;
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), RETRY_AFTER_AT_MOST);

@@ -43,6 +43,8 @@ export interface Notify {
   wakeFanout(): void;
   /** Deliveries may be due that another process made. */
   wakeDeliver(): void;
+  /** Somebody asked for deliveries now: destinations that are down are tried at once. */
+  probe(): void;
   /** Lets what is in flight come to its end, at most 3 s. */
   stop(): Promise<void>;
   readonly counts: NotifyCounts;
@@ -125,6 +127,7 @@ export function startNotify(deps: NotifyDeps): Notify {
   return {
     wakeFanout: () => fanout.wake(),
     wakeDeliver: () => deliverer.wake(),
+    probe: () => deliverer.probe(),
     counts,
     async stop() {
       clearInterval(counting);

@@ -96,3 +96,11 @@ test('what failed in another life has one place, among the slow ones', () => {
   for (let answer = 0; answer < 5; answer++) land(traffic, depart(traffic, 'a', 1), OK);
   assert.equal(Math.max(0, ...traffic.openings(60_000).rooms.map(({ free }) => free)) <= MOST_AT_ONCE, true);
 });
+
+test('those that are down are probed when somebody asks for it', () => {
+  const traffic = makeTraffic(10);
+  for (let n = 0; n < 4; n++) land(traffic, depart(traffic, 'a', 1), DOWN);
+  assert.equal(traffic.openings(0).rooms[0]?.free, 0);
+  traffic.probe();
+  assert.equal(traffic.openings(0).rooms[0]?.free, 1);
+});

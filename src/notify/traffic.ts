@@ -1,7 +1,7 @@
 // What is under way to whom, and how much more may start. Slow destinations have places of their own, so that they
 // never stand in the way of prompt ones: forty that hang would else hold every place for ten seconds.
 import type { Claim, Room } from './claiming.ts';
-import { FRESH, isUnremarkable, type Pace, PROMPT_MS, paceAfter, roomFor, SUSPECT } from './pace.ts';
+import { FRESH, isUnremarkable, type Pace, PROMPT_MS, paceAfter, roomFor, SUSPECT, withoutWait } from './pace.ts';
 import type { Settlement } from './pending.ts';
 
 /** One claimed delivery, until it is settled. */
@@ -21,6 +21,8 @@ export interface Openings {
 export interface Traffic {
   /** These failed when they were last tried, as far as the database knows. */
   suspect(destinationIds: readonly string[]): void;
+  /** Those that are down are probed at once. */
+  probe(): void;
   openings(now: number): Openings;
   /** What was claimed of these openings. Answers their flights, in the same order, and whether prompt ones had to be left. */
   depart(
@@ -54,6 +56,10 @@ export function makeTraffic(concurrency: number): Traffic {
   return {
     suspect(destinationIds) {
       for (const id of destinationIds.slice(0, REMEMBERED)) if (!paces.has(id)) paces.set(id, SUSPECT);
+    },
+
+    probe() {
+      for (const [id, pace] of paces) if (pace.notBefore > 0) paces.set(id, withoutWait(pace));
     },
 
     openings(now) {

@@ -32,6 +32,7 @@ const ANSWER_BYTES = 4_096;
 const ORDERING_KEY_BYTES = 1_024; // Google's limit; what exceeds it is refused for ever
 const PERMISSION = 'pubsub.topics.publish';
 const UNIMPLEMENTED = 501; // the emulator's answer to every question about permissions
+const ABOUT_TOPIC = new Set([401, 403, 404]);
 const compress = promisify(gzip);
 
 interface Server {
@@ -120,7 +121,8 @@ async function messageOf({ id, body, compressed, about }: Parcel, key: string): 
 /** Anything but Pub/Sub's own words is no success, whatever its status: a delivery must not end with a proxy's page. */
 function outcomeOf(outcome: FetchOutcome): Outcome {
   const isSaid = outcome.kind === 'ok' && Array.isArray(parse(outcome.body).get('messageIds'));
-  if (isSaid || !('status' in outcome) || outcome.status >= 300) return toOutcome(outcome);
+  if (isSaid || !('status' in outcome)) return toOutcome(outcome);
+  if (outcome.status >= 300) return { ...toOutcome(outcome), isAboutAddress: ABOUT_TOPIC.has(outcome.status) };
   if (outcome.kind === 'too_large') return { ...toOutcome(outcome), status: null };
   return toOutcome({ kind: 'closed', detail: `a ${outcome.status} came that is no answer of Pub/Sub` });
 }
