@@ -3,11 +3,6 @@
 
 -- notify --------------------------------------------------------------------------------------------------------
 
-alter table destinations alter column secret drop not null;                      -- a Pub/Sub topic has none
-alter table destinations add constraint destinations_secret check (kind <> 'webhook' or secret is not null);
-alter table destinations add column previous_secret bytea;                       -- signs beside the new one until then
-alter table destinations add column previous_secret_until timestamptz;
-
 -- Attempts per destination and five minutes, those about the destination alone (a 410 is about a notification).
 create table destination_health (
   app            integer not null,
@@ -53,3 +48,8 @@ drop index pending_deliveries_due;
 drop index deliveries_undelivered;
 create index deliveries_undelivered on deliveries (app, destination_id, notification_id) where state <> 'delivered';
 create index notifications_message on notifications (app, message_id, id) where message_id is not null;
+
+-- Last, as the others take seconds for each million rows: the API reads this table, and would wait as long.
+alter table destinations alter column secret drop not null;                      -- a Pub/Sub topic has none
+alter table destinations add constraint destinations_secret check (kind <> 'webhook' or secret is not null);
+alter table destinations add column previous_secrets jsonb not null default '[]'; -- [{sealed, until}], newest first

@@ -113,6 +113,26 @@ describe('settings', () => {
     assert.equal(loadConfig({ PUBSUB_EMULATOR_HOST: '[::1]:8085' }).google.pubsubEmulator, '[::1]:8085');
   });
 
+  it('never shows what may be a secret in the wrong place', () => {
+    const file = '{"type":"service_account","private_key":"hidden"}';
+    for (const settings of [
+      { GOOGLE_APPLICATION_CREDENTIALS: file },
+      { GOOGLE_APPLICATION_CREDENTIALS: `hidden${Buffer.from(file.repeat(5)).toString('base64')}` },
+      { TELLTALE_MAIL_CA_FILE: '-----BEGIN PRIVATE KEY-----\nhidden' },
+      { TELLTALE_SMTP_FROM: 'smtp://user:hidden@mail.example.com' },
+      { TELLTALE_SMTP_FROM: 'Us <smtp://user:hidden@mail.example.com>' },
+      { TELLTALE_SMTP_URL: 'smtp://user:hid#den@mail.example.com' },
+      { TELLTALE_PUBLIC_URL: 'ftp://user:hidden@mail.example.com' },
+      { TELLTALE_PUBLIC_URL: 'https://user:hidden@mail example.com' },
+      { PUBSUB_EMULATOR_HOST: 'user:hidden@pubsub:8085' },
+    ]) {
+      const problems = problemsOf(settings);
+      assert.equal(problems.length, 1, JSON.stringify(settings));
+      assert.doesNotMatch(problems.join(), /hid/);
+    }
+    assert.match(problemsOf({ GOOGLE_APPLICATION_CREDENTIALS: '/etc/none.json' }).join(), /"\/etc\/none\.json" is not/);
+  });
+
   it('wants a secret with a database of your own', () => {
     assert.match(problemsOf({ DATABASE_URL: 'postgres://db/x' }).join(), /^TELLTALE_SECRET: must be set/);
     assert.deepEqual(problemsOf({ DATABASE_URL: 'postgres://db/x', TELLTALE_SECRET: 'x'.repeat(16) }), []);

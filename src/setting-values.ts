@@ -19,14 +19,14 @@ export function parseHost(text: string): string {
 }
 
 export function parseOrigin(text: string): string {
-  if (!URL.canParse(text)) throw new ValueProblem(`"${text}" is not a URL such as https://mail.example.com.`);
+  if (!URL.canParse(text)) throw new ValueProblem(`${shown(text)} is not a URL such as https://mail.example.com.`);
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw new ValueProblem(`"${text}" is neither http nor https.`);
+    throw new ValueProblem(`${shown(text)} is neither http nor https.`);
   if (url.username !== '' || url.password !== '') throw new ValueProblem('must not contain a user name or password.');
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
     throw new ValueProblem(
-      `"${text}" must be an origin without path, query or fragment: the Nylas SDKs drop a base path.`,
+      `${shown(text)} must be an origin without path, query or fragment: the Nylas SDKs drop a base path.`,
     );
   }
   return url.origin;
@@ -56,7 +56,7 @@ export function parseAuthorities(file: string | null): string | null {
     return pem;
   } catch (error) {
     const why = error instanceof Error && 'code' in error ? String(error.code) : 'no PEM certificate';
-    throw new ValueProblem(`"${file}" is no file of certificates in PEM form (${why}).`);
+    throw new ValueProblem(`${shown(file)} is no file of certificates in PEM form (${why}).`);
   }
 }
 
@@ -76,10 +76,13 @@ export function parseSmtpUrl(text: string | null): string | null {
   throw new ValueProblem('is not a URL such as smtp://user:password@mail.example.com:587 or smtps://….');
 }
 
+const ADDRESS = /[^\s<>@:;,"\\]+@[^\s<>@:;,"\\]+/.source; // a URL with its password is none
+const SENDER = new RegExp(`^(?:[^<>\\p{Cc}]*<${ADDRESS}>|${ADDRESS})$`, 'u');
+
 export function parseSender(text: string | null): string | null {
-  if (text === null || /^(?:[^<>\p{Cc}]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/u.test(text)) return text;
+  if (text === null || SENDER.test(text)) return text;
   throw new ValueProblem(
-    `"${text}" is not an address such as telltale@example.com or "Telltale <telltale@example.com>".`,
+    `${shown(text)} is not an address such as telltale@example.com or "Telltale <telltale@example.com>".`,
   );
 }
 
@@ -90,13 +93,13 @@ export function parseCredentialsFile(file: string | null): string | null {
     return file;
   } catch (error) {
     const why = error instanceof Error && 'code' in error ? String(error.code) : 'no JSON';
-    throw new ValueProblem(`"${file}" is no credentials file of Google (${why}).`);
+    throw new ValueProblem(`${shown(file)} is not the path of a credentials file of Google (${why}).`);
   }
 }
 
 export function parseHostAndPort(text: string | null): string | null {
-  if (text === null || (/^[^\s/@?#]+:\d{1,5}$/.test(text) && URL.canParse(`http://${text}`))) return text;
-  throw new ValueProblem(`"${text}" is not of the form host:port, such as localhost:8085.`);
+  if (text === null || (/^[^\s/\\@?#]+:\d{1,5}$/.test(text) && URL.canParse(`http://${text}`))) return text;
+  throw new ValueProblem(`${shown(text)} is not of the form host:port, such as localhost:8085.`);
 }
 
 /** Addresses and ranges as they were written, each checked. */
@@ -113,4 +116,11 @@ export function oneOf<T extends string>(text: string, allowed: readonly T[]): T 
   const found = allowed.find((value) => value === text);
   if (found === undefined) throw new ValueProblem(`"${text}" is none of ${allowed.join(', ')}.`);
   return found;
+}
+
+const LONGEST_SHOWN = 200;
+
+/** Names of files, hosts and origins as they were given; not what was put there by mistake and may hold a secret. */
+function shown(text: string): string {
+  return text.length > LONGEST_SHOWN || /[@{\n]/.test(text) ? 'the value (not shown here)' : `"${text}"`;
 }

@@ -59,6 +59,17 @@ test('large details are taken few at a time, and nothing overtakes them', async 
   assert.equal((await sql`select from outbox`).length, 0);
 });
 
+test('details that were compressed are not counted as small', async (t) => {
+  const { sql, drop } = await testDatabase(migrate);
+  t.after(drop);
+  const spaced = { body: 'a '.repeat(450_000) };
+  for (let at = 0; at < 6; at++) await emit(sql, [{ ...FACT, detail: spaced }, FACT]);
+  const first = await transaction(sql, (tx) => take(tx, 500));
+  assert.deepEqual([first.facts.length, first.isCut], [7, true]);
+  const second = await transaction(sql, (tx) => take(tx, 500));
+  assert.deepEqual([second.facts.length, second.isCut], [5, false]);
+});
+
 test('one detail larger than all that is taken at once is taken alone', async (t) => {
   const { sql, drop } = await testDatabase(migrate);
   t.after(drop);

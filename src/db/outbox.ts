@@ -82,8 +82,11 @@ function storable(json: string): string {
   });
 }
 
-// Details of mail hold up to a megabyte each, and 500 of them at once a process could not. Compressed, as they lie there.
+// Details of mail hold up to a megabyte each, and 500 of them at once a process could not. How large a compressed one is
+// would only be known once it was read: it counts as what it can be at most.
 const DETAIL_BYTES = 4_000_000;
+const LARGEST_DETAIL = 1_000_000;
+const MOST_COMPRESSED = 255; // LZ4's limit; PostgreSQL's own way reaches about 90
 
 export interface Haul {
   /** In the order in which they were written. */
@@ -102,7 +105,12 @@ export async function take(tx: Tx, limit: number, among?: readonly string[]): Pr
     using (
       select position, size, sum(size) over (order by position) as up_to
       from (
-        select position, coalesce(pg_column_size(detail), 0) as size from outbox
+        select position, case
+            when pg_column_compression(detail) is null then coalesce(pg_column_size(detail), 0)
+            else greatest(least(pg_column_size(detail) * ${MOST_COMPRESSED}::bigint, ${LARGEST_DETAIL}),
+              pg_column_size(detail))
+          end as size
+        from outbox
         where failed_at is null ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
         order by position limit ${limit} for update skip locked
       ) as locked

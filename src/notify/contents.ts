@@ -4,6 +4,7 @@ import { wireId } from '../ids.ts';
 import type { Claim } from './claiming.ts';
 import type { About, DestinationKind } from './destination.ts';
 import { type NotificationState, typeOf } from './payloads.ts';
+import { stillSigning } from './rotation.ts';
 import { stateReader, type Told } from './states.ts';
 
 /** A claim and all that is needed to try it. */
@@ -15,7 +16,7 @@ export interface Prepared {
   readonly sealedSecrets: readonly Buffer[];
   readonly compressed: boolean;
   readonly schedule: RetrySchedule;
-  /** Null where what it tells of is gone (erased, pruned) or unknown to this version. */
+  /** Null where what it tells of is gone (erased, pruned, its grant deleted) or unknown to this version. */
   readonly state: NotificationState | null;
 }
 
@@ -24,7 +25,7 @@ interface Row extends Told {
   kind: DestinationKind;
   address: string;
   secret: Buffer | null;
-  previous_secret: Buffer | null;
+  previous_secrets: unknown;
   compressed: boolean;
   settings: unknown;
 }
@@ -32,11 +33,9 @@ interface Row extends Told {
 /** Reads what the claims tell, once per notification. Claims whose destination was deleted meanwhile are left out. */
 export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Promise<Prepared[]> {
   const rows = await sql<Row[]>`
-    select d.id as destination_id, c.notification_id, d.kind, d.address, d.secret,
-      case when d.previous_secret_until > ${at} then d.previous_secret end as previous_secret, d.compressed,
+    select d.id as destination_id, c.notification_id, d.kind, d.address, d.secret, d.previous_secrets, d.compressed,
       a.id as application_id, a.settings,
-      n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
-      m.grant_id, m.label
+      ${toldColumns(sql)}
     from unnest(
       ${claims.map((claim) => claim.app)}::integer[],
       ${claims.map((claim) => claim.destinationId)}::uuid[],
@@ -45,7 +44,7 @@ export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Pro
     join destinations d on d.app = c.app and d.id = c.destination_id
     join applications a on a.serial = c.app
     left join notifications n on n.app = c.app and n.id = c.notification_id
-    left join messages m on m.app = n.app and m.id = n.message_id`;
+    ${whatItTells(sql)}`;
   const stateOf = stateReader(sql);
   const byKey = new Map(rows.map((row) => [`${row.destination_id} ${row.notification_id}`, row]));
   const prepared = await Promise.all(
@@ -56,7 +55,7 @@ export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Pro
         claim,
         kind: row.kind,
         address: row.address,
-        sealedSecrets: [row.secret, row.previous_secret].filter((sealed) => sealed !== null),
+        sealedSecrets: row.secret === null ? [] : [row.secret, ...stillSigning(row.previous_secrets, at.getTime())],
         compressed: row.compressed,
         schedule: storedSettings(row.settings).retrySchedule,
         state: await stateOf(row, claim.app),
@@ -69,12 +68,10 @@ export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Pro
 /** What one notification tells, whomever it goes to; null as in `Prepared`. */
 export async function readState(sql: Sql, app: number, id: string): Promise<NotificationState | null> {
   const [row] = await sql<Told[]>`
-    select n.id as notification_id, a.id as application_id,
-      n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
-      m.grant_id, m.label
+    select n.id as notification_id, a.id as application_id, ${toldColumns(sql)}
     from notifications n
     join applications a on a.serial = n.app
-    left join messages m on m.app = n.app and m.id = n.message_id
+    ${whatItTells(sql)}
     where n.app = ${app} and n.id = ${id}`;
   return row === undefined ? null : await stateReader(sql)(row, app);
 }
@@ -88,4 +85,19 @@ export function aboutOf(state: NotificationState): About {
 function messageOf(state: NotificationState): string | null {
   if ('messageId' in state) return wireId('msg', state.messageId);
   return state.trigger === 'message.created' ? state.detail.id : null;
+}
+
+/** Of a notification `n` and what it tells: `Told` without its ids. */
+function toldColumns(sql: Sql): ReturnType<Sql> {
+  return sql`n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
+    m.grant_id, m.label, coalesce(g.state = 'deleted', false) as is_grant_deleted`;
+}
+
+/** Its message and the grant of that, or of mail that arrived; what is told of a grant itself outlives it. */
+function whatItTells(sql: Sql): ReturnType<Sql> {
+  return sql`
+    left join messages m on m.app = n.app and m.id = n.message_id
+    left join grants g on g.app = n.app and g.id = coalesce(m.grant_id,
+      case when n.trigger = 'message.created' and n.subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        then n.subject::uuid end)`;
 }

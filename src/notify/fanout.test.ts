@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { notifyRun, payloadOf, until } from '../../test/support/notify-run.ts';
 import { emit } from '../db/outbox.ts';
+import { weekOf } from '../db/partitions.ts';
 import { transaction } from '../db/transaction.ts';
 import { makeLog } from '../log.ts';
 import { claim } from './claiming.ts';
@@ -238,3 +239,22 @@ test('a subscriber that came later is told the newest state of a waiting notific
   );
   assert.equal((await sql`select from pending_deliveries`).length, 3);
 });
+
+test('ids that are ahead of a clock that went back find a partition, also over the edge of a week', async (t) => {
+  const { ground, receiver } = await notifyRun(t);
+  const { sql } = ground;
+  await ground.destination((await receiver()).url);
+  const message = await ground.message();
+  const edge = weekOf(Date.now() + 60 * DAY_MS);
+  const told = async (now: number): Promise<number> => {
+    await ground.happen(message, {});
+    return (await fanOut({ sql, log: makeLog('silent'), now }, 500)).notifications;
+  };
+  assert.equal(await told(edge + 2_000), 1);
+  const day = new Date(edge).toISOString().slice(0, 10).replaceAll('-', '');
+  await sql`drop table ${sql(`notifications_w${day}`)}`;
+  assert.equal(await told(edge - 2_000), 1);
+  assert.equal((await sql`select from outbox`).length, 0);
+});
+
+const DAY_MS = 24 * 60 * 60 * 1000;

@@ -64,8 +64,8 @@ export async function fanOut(deps: FanOutDeps, limit: number): Promise<FannedOut
 }
 
 async function withoutTheBad(deps: FanOutDeps, { positions, error }: Refused): Promise<FannedOut> {
-  // Nobody makes partitions for a time to which the clock has jumped.
-  if (failureOf(error).code === NO_PARTITION) await ensurePartitions(deps.sql, deps.now, 0);
+  // Nobody makes partitions for a time to which the clock has jumped. The next week's too: ids may be ahead of the clock.
+  if (failureOf(error).code === NO_PARTITION) await ensurePartitions(deps.sql, deps.now, 1);
   return await isolate(deps, positions);
 }
 

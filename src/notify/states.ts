@@ -27,15 +27,18 @@ export interface Told {
   readonly created_at: Date;
   readonly grant_id: string | null;
   readonly label: string;
+  /** Of what it is about; false for what is told of a grant itself. */
+  readonly is_grant_deleted: boolean;
 }
 
-/** Null where what it tells of is gone (erased, pruned) or unknown to this version. */
+/** Null where what it tells of is gone (erased, pruned, its grant deleted) or unknown to this version. */
 export type StateReader = (row: Told, app: number) => Promise<NotificationState | null>;
 
 /** Reads the events of a message once for all notifications that tell the same of it. */
 export function stateReader(sql: Sql): StateReader {
   const history = readOnce(sql);
   return async (row, app) => {
+    if (row.is_grant_deleted) return null; // contract D12: no notification, ever; what waited for a retry included
     switch (row.trigger) {
       case 'message.opened':
       case 'message.link_clicked': {
@@ -119,7 +122,7 @@ interface Event {
 
 function eventOf(row: Told): Event | null {
   const message = messageOf(row);
-  if (message === null || row.sequence === null) return null;
+  if (message === null || row.sequence === null || row.sequence < 0) return null;
   const { sequence, link_counts: linkCounts, happened_at: happenedAt, label } = row;
   return { ...message, sequence, linkCounts, happenedAt, label };
 }

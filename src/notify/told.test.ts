@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
 import { emit, type Fact } from '../db/outbox.ts';
 import { transaction } from '../db/transaction.ts';
+import { deleteGrant } from '../grants/grants.ts';
 import { uuidv7, wireId } from '../ids.ts';
 import { makeLog } from '../log.ts';
 import { bounceFact, type ToldBounce } from '../tracking/bounce-facts.ts';
@@ -11,9 +12,10 @@ import { record } from '../tracking/events.ts';
 import { mailFact, type ToldMail } from '../tracking/mail-facts.ts';
 import { replyFact, type ToldReply } from '../tracking/reply-facts.ts';
 import { telling } from '../tracking/send-facts.ts';
-import { type Prepared, prepare } from './contents.ts';
+import { type Prepared, prepare, readState } from './contents.ts';
 import { fanOut } from './fanout.ts';
 import { type NotificationState, renderPayload } from './payloads.ts';
+import { TOLD } from './triggers.ts';
 
 const LEGACY = ['message.opened.legacy', 'message.link_clicked.legacy', 'thread.replied.legacy'];
 const NOW = Math.floor(Date.now() / 1000) * 1000;
@@ -337,6 +339,49 @@ test('details that this version does not know tell nothing, and hold up nothing'
     made.join(),
   );
   assert.equal(all.length, 24);
+});
+
+test('of a deleted grant nothing is told any more but that it was deleted', async (t) => {
+  const { ground, tell, states, reply } = await setting(t);
+  const { sql, app, grantId } = ground;
+  await ground.destination('https://all.test', { triggers: TOLD });
+  const message = await ground.message(['https://a.test']);
+  await ground.happen(message, {}, { link: 0 });
+  const about = { app, messageId: message, sequence: null, linkCounts: null, happenedAt: new Date(NOW) };
+  const failure = { reason: 'refused', error: { type: 'x', message: 'x', statusCode: null, providerError: null } };
+  await emit(sql, [
+    replyFact(reply(message, {})),
+    bounceFact({ ...BOUNCE, app, messageId: message }),
+    mailFact({ ...MAIL, app, grantId }),
+    { ...about, trigger: 'message.send_success', detail: JSON.parse(telling(true, null, null).detail) },
+    { ...about, trigger: 'message.send_failed', detail: JSON.parse(telling(true, null, failure).detail) },
+  ]);
+  await tell();
+  const told = async (): Promise<unknown[]> => (await states()).flatMap((state) => state?.trigger ?? []);
+  assert.equal((await told()).length, 10);
+  assert.ok(await deleteGrant(sql, app, grantId));
+  await tell();
+  assert.deepEqual(await told(), ['grant.deleted']);
+  const rows = await sql<{ id: string }[]>`select id from notifications order by id`;
+  const read = await Promise.all(rows.map(({ id }) => readState(sql, app, id)));
+  assert.deepEqual(
+    read.flatMap((state) => state?.trigger ?? []),
+    ['grant.deleted'],
+  );
+});
+
+test('an event of a number that no event has holds up no other', async (t) => {
+  const { ground, tell, states } = await setting(t);
+  await ground.destination('https://b.test', { triggers: ['message.opened'] });
+  const message = await ground.message();
+  const about = { app: ground.app, messageId: message, linkCounts: null, happenedAt: new Date(NOW) };
+  await emit(ground.sql, [{ ...about, trigger: 'message.opened', sequence: -(2 ** 31) }]);
+  await ground.happen(message, {});
+  await tell();
+  assert.deepEqual(
+    (await states()).map((state) => state?.trigger ?? null),
+    [null, 'message.opened'],
+  );
 });
 
 test('ids rise in the order of the facts, also from one fan-out to the next', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createVerify, generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
@@ -198,4 +198,35 @@ it('says when the machine has no credentials at all', async (t) => {
     kind: 'refused',
     detail: 'no access token for Google: this machine has no credentials and GOOGLE_APPLICATION_CREDENTIALS is not set',
   });
+});
+
+it('finds a metadata server that was not there at first', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tt-google-'));
+  const before = { ...process.env };
+  const server = createServer((request, response) => {
+    response.setHeader('metadata-flavor', 'Google');
+    if (request.url?.includes('/token')) {
+      reply(response, 200, { access_token: 'of-the-machine', token_type: 'Bearer', expires_in: 3600 });
+    } else response.end('ok');
+  });
+  const listen = (port: number): Promise<void> => new Promise((done) => server.listen(port, '127.0.0.1', done));
+  const close = (): Promise<void> => new Promise((done) => server.close(() => done()));
+  t.after(async () => {
+    process.env = before;
+    server.closeAllConnections();
+    await close();
+    await rm(folder, { recursive: true });
+  });
+  await listen(0);
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  await close();
+  process.env.CLOUDSDK_CONFIG = folder;
+  process.env.GCE_METADATA_HOST = `127.0.0.1:${port}`;
+  delete process.env.METADATA_SERVER_DETECTION;
+  delete process.env.GOOGLE_APPLICATION_CREDENTIALS;
+  const credentials = makeGoogleCredentials({ credentialsFile: null, service: SERVICE });
+  assert.equal((await credentials.access(WITHIN_MS)).kind, 'refused');
+  await listen(port);
+  assert.equal(authorization(await credentials.access(WITHIN_MS)), 'Bearer of-the-machine');
 });

@@ -43,6 +43,7 @@ export function makeGoogleCredentials(deps: GoogleCredentialsDeps): GoogleCreden
       return { kind: 'access', headers };
     } catch (error) {
       if (auth === asked) auth = null; // the file may have been mended
+      if (isNoCredentials(error)) await forgetMetadataServer();
       return explain(error);
     }
   };
@@ -95,6 +96,11 @@ async function load({ credentialsFile, service }: GoogleCredentialsDeps): Promis
   auth.defaultServicePath = service;
   auth.useJWTAccessWithScope = true;
   return auth;
+}
+
+/** The library asks once in a process whether there is one. On a machine that has just begun it comes a little later. */
+async function forgetMetadataServer(): Promise<void> {
+  (await import('google-auth-library')).gcpMetadata.resetIsAvailableCache();
 }
 
 class CredentialsProblem extends Error {}
@@ -156,10 +162,14 @@ function explain(error: unknown): GoogleAccess {
   if (NAMES.test(code)) return none('dns', `the token endpoint could not be resolved (${code})`);
   if (CERTIFICATE.test(code)) return none('tls', `no TLS connection to the token endpoint (${code})`);
   if (NETWORK.test(code)) return none('refused', `the token endpoint cannot be reached (${code})`);
-  if (error instanceof Error && error.message.startsWith('Could not load the default credentials')) {
+  if (isNoCredentials(error)) {
     return none('refused', 'this machine has no credentials and GOOGLE_APPLICATION_CREDENTIALS is not set');
   }
   return none('refused', `the credentials cannot be used${code === '' ? '' : ` (${code})`}`);
+}
+
+function isNoCredentials(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Could not load the default credentials');
 }
 
 function none(kind: 'timeout' | 'refused' | 'dns' | 'tls', why: string): GoogleAccess {
