@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { DOWN, OK, tried } from '../../test/support/attempts.ts';
 import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
 import { notifyRun, until } from '../../test/support/notify-run.ts';
+import { transaction } from '../db/transaction.ts';
 import type { Outcome } from './destination.ts';
 import { fanOut } from './fanout.ts';
 import { startHealth } from './health.ts';
@@ -188,6 +189,42 @@ test('of several processes one makes the change and writes the notice', async (t
   assert.equal(looks.flatMap(({ lines }) => lines).length, 10);
 });
 
+test('one that was made active while it was judged is not failing for what it was forgiven', async (t) => {
+  const { ground, look, attempt, status } = await site(t);
+  for (const minute of [0, 5, 5, 10, 15]) await attempt(T + minute * MINUTE_MS);
+  let looking: Promise<Look> | undefined;
+  await transaction(ground.sql, async (tx) => {
+    await tx`update destinations set status_updated_at = ${new Date(T + 16 * MINUTE_MS)}`;
+    looking = look(T + 16 * MINUTE_MS);
+    await until('the change waits', async () => {
+      const waiting = await ground.sql`
+        select from pg_stat_activity where wait_event_type = 'Lock' and query like '%update destinations set status%'`;
+      return waiting.length > 0;
+    });
+  });
+  assert.deepEqual((await looking)?.lines, []);
+  assert.equal(await status(), 'active');
+});
+
+test('what was written by a clock that had jumped ahead makes no blip long', async (t) => {
+  const { look, attempt, status } = await site(t);
+  await attempt(T + 24 * HOUR_MS);
+  for (let second = 0; second < 5; second++) await attempt(T + second * 1000);
+  await look(T + 6_000);
+  assert.equal(await status(), 'active');
+});
+
+test('the shortest threshold is no second or two', async (t) => {
+  const { ground, attempt, status } = await site(t);
+  const thresholds = { ...THRESHOLDS, failingMinutes: 5 };
+  for (let at = 0; at < 10; at++) await attempt(T - 1_000 + at * 200);
+  await look(ground, T + 2_000, true, thresholds);
+  assert.equal(await status(), 'active');
+  await attempt(T + 5 * MINUTE_MS);
+  await look(ground, T + 5 * MINUTE_MS + 1, true, thresholds);
+  assert.equal(await status(), 'failing');
+});
+
 test('without a mail server the log alone tells of it', async (t) => {
   const { ground, attempt, status, recipients } = await site(t);
   await recipients('ops@example.com');
@@ -254,7 +291,7 @@ async function site(t: { after(release: () => Promise<void>): void }): Promise<S
   };
 }
 
-async function look({ sql }: NotifyGround, at: number, canMail = true): Promise<Look> {
+async function look({ sql }: NotifyGround, at: number, canMail = true, thresholds = THRESHOLDS): Promise<Look> {
   const lines: Record<string, unknown>[] = [];
   const health = startHealth({
     sql,
@@ -264,7 +301,7 @@ async function look({ sql }: NotifyGround, at: number, canMail = true): Promise<
       error: (fields: object) => assert.fail(JSON.stringify(fields)),
     },
     clock: { now: () => at, keep: async () => {} },
-    thresholds: THRESHOLDS,
+    thresholds,
     canMail,
     everyMs: HOUR_MS,
   });

@@ -62,20 +62,21 @@ interface Changed {
   readonly recipients: number;
 }
 
-/** Does nothing where the status is no longer what it was. Of notices that were not sent yet only the latest is left. */
+/** Does nothing where the status is no longer what it was, or is so again. Of notices that were not sent yet only the latest is left. */
 async function change(
   deps: HealthDeps,
   standing: Standing,
   to: Standing['status'] | 'failed',
   now: number,
 ): Promise<void> {
-  const { app, id, status } = standing;
+  const { app, id, status, statusUpdatedAt } = standing;
   const at = new Date(now);
   const tells = to !== 'active' && deps.canMail; // nobody has to do anything about a recovery
   const [changed] = await deps.sql<Changed[]>`
     with changed as (
       update destinations set status = ${to}, status_updated_at = ${at}
       where app = ${app} and id = ${id} and status = ${status}
+        and date_trunc('milliseconds', status_updated_at) = ${statusUpdatedAt} -- as JavaScript has it
       returning app, id, kind, notification_emails
     ), superseded as (
       delete from destination_notices n using changed c where n.app = c.app and n.destination_id = c.id

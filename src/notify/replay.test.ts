@@ -58,6 +58,10 @@ test('what is undelivered of a time range is queued anew, oldest first and due a
     [early, delivered, late],
   );
   assert.deepEqual(told, ['woken']);
+  // A cursor of another range begins no earlier than this one.
+  const behind = { since: now - 10 * MINUTE_MS, after: uuidv7(now - 70 * MINUTE_MS) };
+  assert.equal(queuedOf(await replay({ sql }, app, hook, behind)), 1);
+  assert.equal((await queueOf(ground)).at(-1)?.id, late);
 });
 
 test('states and triggers choose', async (t) => {

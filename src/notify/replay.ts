@@ -162,7 +162,8 @@ async function queueWindow(
   target: Target,
   { since, until, after, states = UNDELIVERED, triggers }: TimeRange,
 ): Promise<Pick<Replayed, 'queued' | 'gone' | 'next'>> {
-  const from: Fragment = after === undefined ? tx`>= ${lowestId(since)}` : tx`> ${after}`;
+  const first = lowestId(since);
+  const from: Fragment = after === undefined || after < first ? tx`>= ${first}` : tx`> ${after}`;
   const end: Fragment = tx`< ${until === undefined ? HIGHEST_ID : lowestId(until)}`;
   const indexed: Fragment = states.includes('delivered') ? tx`` : tx`and d.state <> 'delivered'`;
   const [last] = await tx<{ id: string }[]>`
@@ -189,21 +190,19 @@ async function queueListed(sql: Sql, target: Target, ids: readonly string[]): Pr
   );
 }
 
-/** Those of the notifications that cannot be queued, in the order given. */
+/** Those of the notifications that cannot be queued, in the order given. By look-up, as `queue` does. */
 async function leftOut(
   tx: Tx,
   { app, destinationId }: Target,
   ids: readonly string[],
 ): Promise<readonly Replayed['left'][number][]> {
+  const ours: Fragment = tx`app = ${app} and destination_id = ${destinationId} and notification_id = asked.id`;
   const rows = await tx<Replayed['left'][number][]>`
     select asked.id, left_out.why
     from unnest(${[...ids]}::uuid[]) with ordinality as asked (id, at)
-    left join pending_deliveries p
-      on p.app = ${app} and p.destination_id = ${destinationId} and p.notification_id = asked.id
-    left join deliveries d on d.app = ${app} and d.destination_id = ${destinationId} and d.notification_id = asked.id
     cross join lateral (select case
-      when p.app is not null then 'pending'
-      when d.app is null then 'unknown'
+      when (select true from pending_deliveries where ${ours}) then 'pending'
+      when (select true from deliveries where ${ours}) is null then 'unknown'
       when ${told(tx, app, tx`asked.id`)} is null then 'gone' end as why) left_out
     where left_out.why is not null
     order by asked.at`;

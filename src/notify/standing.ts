@@ -9,6 +9,8 @@ export const BUCKET_MS = 300_000;
 const FEWEST = 5;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
+/** Neighbouring five minutes may be a second apart. */
+const SHORTEST_MS = 2 * BUCKET_MS;
 
 export interface Tally {
   readonly succeeded: number;
@@ -42,19 +44,19 @@ export function judge(
   const isBad = (tally: Tally): boolean => tally.failed * 100 >= failurePercent * (tally.failed + tally.succeeded);
   const enough = (tally: Tally): boolean => tally.failed + tally.succeeded >= FEWEST;
   if (status === 'active') {
-    const isLong = recent.spanMs >= failingMinutes * MINUTE_MS;
+    const isLong = recent.spanMs >= windowOf(failingMinutes);
     return enough(recent) && isLong && isBad(recent) ? 'failing' : null;
   }
   if (recent.succeeded > 0 && !isBad(recent)) return 'active';
   // Nobody is given up who was not tried just now: while we were down, or had nothing to send, time proves nothing.
-  const isFresh = recent.failed > 0 && recent.idleMs < failingMinutes * MINUTE_MS + BUCKET_MS;
+  const isFresh = recent.failed > 0 && recent.idleMs < windowOf(failingMinutes) + BUCKET_MS;
   return since !== null && enough(since) && isFresh && isBad(since) ? 'failed' : null;
 }
 
 /** Those whose status may have to change. A handful of rows of each destination are read, by the primary key. */
 export async function readStandings(sql: Sql, thresholds: HealthThresholds, now: number): Promise<Standing[]> {
   const { failingMinutes, failedHours, failurePercent } = thresholds;
-  const from = binOf(now - failingMinutes * MINUTE_MS);
+  const from = binOf(now - windowOf(failingMinutes));
   // Every row holds an attempt, so that many rows are as far back as it ever takes.
   const most = Math.max(FEWEST, (binOf(now) - from) / BUCKET_MS + 2);
   const oldest = new Date(Math.min(now - failedHours * HOUR_MS, from));
@@ -71,6 +73,7 @@ export async function readStandings(sql: Sql, thresholds: HealthThresholds, now:
         from (
           select bucket, succeeded, failed from destination_health h
           where h.app = d.app and h.destination_id = d.id
+            and bucket <= ${new Date(now)} -- none that a clock left behind which had jumped
             and bucket >= case d.status when 'active' then greatest(${oldest}, d.status_updated_at) else ${oldest} end
           order by bucket desc
           limit ${most}
@@ -82,7 +85,7 @@ export async function readStandings(sql: Sql, thresholds: HealthThresholds, now:
       select sum(succeeded)::integer as since_succeeded, sum(failed)::integer as since_failed
       from destination_health h
       where d.status = 'failing' and d.status_updated_at <= ${overdue} -- inside, where it spares the scan
-        and h.app = d.app and h.destination_id = d.id and bucket >= d.status_updated_at
+        and h.app = d.app and h.destination_id = d.id and bucket between d.status_updated_at and ${new Date(now)}
     ) since
     where d.status = 'failing' and recent.last is not null
       or d.status = 'active' and recent.failed * 100::bigint >= ${failurePercent} * (recent.failed + recent.succeeded)`;
@@ -115,6 +118,10 @@ interface Row {
   readonly last: Date;
   readonly since_succeeded: number | null;
   readonly since_failed: number | null;
+}
+
+function windowOf(failingMinutes: number): number {
+  return Math.max(failingMinutes * MINUTE_MS, SHORTEST_MS);
 }
 
 function binOf(ms: number): number {

@@ -1,4 +1,4 @@
-import type { Sql } from '../db/pool.ts';
+import { type Query, retrying, type Sql, type Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { fromWireId, uuidv7, type WirePrefix, wireId } from '../ids.ts';
@@ -68,32 +68,33 @@ export async function createSubscription(
   kind: DestinationKind,
   input: NewSubscription,
 ): Promise<{ readonly subscription: Subscription; readonly secret: string | null }> {
-  const { isSigned, most, noun } = RULES[kind];
+  const { isSigned } = RULES[kind];
   const triggers = parseTriggers(input.triggers);
   const normal = parseAddress(deps, kind, input.address);
-  const others = await listSubscriptions(deps, app, kind);
-  refuseDuplicate(deps, kind, others, normal, null);
-  if (others.length >= most) throw new ApiError(400, '70005', `an application may have at most ${most} ${noun}s`);
+  refuseOneMore(deps, kind, await listSubscriptions(deps, app, kind), normal);
   await verify(deps, kind, input.address);
 
   const now = deps.now?.() ?? Date.now();
   const id = uuidv7(now);
   const secret = isSigned ? makeSecret() : null;
   const at = new Date(now);
-  const [subscription] = await deps.sql<Subscription[]>`
-    insert into destinations (app, id, kind, address, description, triggers, status, secret, notification_emails,
-      compressed, status_updated_at, created_at, updated_at)
-    values (${app}, ${id}, ${kind}, ${input.address}, ${input.description ?? ''}, ${triggers}, 'active',
-      ${secret === null ? null : deps.vault.seal(secret, secretContext(id))}, ${[...(input.notificationEmails ?? [])]},
-      ${input.compressed ?? false}, ${at}, ${at}, ${at})
-    returning ${columns(deps.sql)}`.catch((error: unknown) => duplicateOrThrow(kind, error));
+  const [subscription] = await transaction(deps.sql, async (tx) => {
+    refuseOneMore(deps, kind, await listAlone(tx, app, kind), normal);
+    return await tx<Subscription[]>`
+      insert into destinations (app, id, kind, address, description, triggers, status, secret, notification_emails,
+        compressed, status_updated_at, created_at, updated_at)
+      values (${app}, ${id}, ${kind}, ${input.address}, ${input.description ?? ''}, ${triggers}, 'active',
+        ${secret === null ? null : deps.vault.seal(secret, secretContext(id))},
+        ${[...(input.notificationEmails ?? [])]}, ${input.compressed ?? false}, ${at}, ${at}, ${at})
+      returning ${columns(tx)}`;
+  }).catch((error: unknown) => duplicateOrThrow(kind, error));
   if (subscription === undefined) throw new Error('the destination was not stored');
   return { subscription, secret };
 }
 
 /** Oldest first. */
 export async function listSubscriptions(
-  { sql }: Pick<SubscriptionDeps, 'sql'>,
+  { sql }: { readonly sql: Query },
   app: number,
   kind: DestinationKind,
 ): Promise<Subscription[]> {
@@ -113,7 +114,10 @@ export async function getSubscription(
   return subscription;
 }
 
-/** Changes what is given. A new address and a return to `active` are verified first; a failure changes nothing. */
+/**
+ * Changes what is given. A new address of one that is served and a return to `active` are verified first; a failure
+ * changes nothing. Either makes it active, and nothing that failed before is held against it.
+ */
 export async function updateSubscription(
   deps: SubscriptionDeps,
   app: number,
@@ -124,28 +128,36 @@ export async function updateSubscription(
   const { sql } = deps;
   const before = await getSubscription(deps, app, kind, name);
   const address = changes.address ?? before.address;
-  const normal = parseAddress(deps, kind, address);
   const triggers = changes.triggers === undefined ? before.triggers : parseTriggers(changes.triggers);
-  const status = changes.status === undefined ? before.status : parseStatus(changes.status, before.status);
+  const asked = changes.status === undefined ? before.status : parseStatus(changes.status, before.status);
   const moved = address !== before.address;
+  const returns = asked === 'active' && before.status !== 'active';
+  const verifies = returns || (moved && isServed(asked));
+  const status = verifies ? 'active' : asked;
+  // An address that stays may be older than a rule it breaks: its owner must be able to pause it.
+  const normal = moved || returns ? parseAddress(deps, kind, address) : address;
   if (moved) refuseDuplicate(deps, kind, await listSubscriptions(deps, app, kind), normal, before.id);
-  if (status === 'active' && (moved || before.status !== 'active')) await verify(deps, kind, address);
+  if (verifies) await verify(deps, kind, address);
 
   const at = new Date(deps.now?.() ?? Date.now());
-  const [row] = await sql<Subscription[]>`
-    update destinations set ${sql({
-      updated_at: at,
-      ...(changes.address === undefined ? {} : { address }),
-      ...(changes.triggers === undefined ? {} : { triggers: [...triggers] }),
-      ...(changes.description === undefined ? {} : { description: changes.description }),
-      ...(changes.notificationEmails === undefined ? {} : { notification_emails: [...changes.notificationEmails] }),
-      ...(changes.compressed === undefined ? {} : { compressed: changes.compressed }),
-      ...(status === before.status ? {} : { status, status_updated_at: at }),
-    })}
-    where app = ${app} and kind = ${kind} and id = ${before.id}
-    returning ${columns(sql)}`.catch((error: unknown) => duplicateOrThrow(kind, error));
-  if (row === undefined) throw destinationNotFound();
-  return row;
+  const [row] = await transaction(sql, async (tx) => {
+    if (moved) refuseDuplicate(deps, kind, await listAlone(tx, app, kind), normal, before.id);
+    // Only what was judged above: another change may have come in while the far end was asked.
+    return await tx<Subscription[]>`
+      update destinations set ${tx({
+        updated_at: at,
+        ...(changes.address === undefined ? {} : { address }),
+        ...(changes.triggers === undefined ? {} : { triggers: [...triggers] }),
+        ...(changes.description === undefined ? {} : { description: changes.description }),
+        ...(changes.notificationEmails === undefined ? {} : { notification_emails: [...changes.notificationEmails] }),
+        ...(changes.compressed === undefined ? {} : { compressed: changes.compressed }),
+        ...(verifies || status !== before.status ? { status, status_updated_at: at } : {}),
+      })}
+      where app = ${app} and kind = ${kind} and id = ${before.id} and address = ${before.address}
+        and (status in ('active', 'failing')) = ${isServed(before.status)}
+      returning ${columns(tx)}`;
+  }).catch((error: unknown) => duplicateOrThrow(kind, error));
+  return row ?? (await updateSubscription(deps, app, kind, name, changes)); // judged anew, or not there any more
 }
 
 /** What was still to be delivered to it goes with it, as do its figures; the history of its deliveries stays. */
@@ -156,7 +168,8 @@ export async function deleteSubscription(
   name: string,
 ): Promise<void> {
   const id = readId(kind, name);
-  await transaction(sql, async (tx) => {
+  // Again after a deadlock: what is being settled locks the rows of its deliveries and figures in an order of its own.
+  const remove = async (tx: Tx): Promise<void> => {
     const gone = await tx`
       delete from destinations where app = ${app} and kind = ${kind} and id = ${id} returning id`;
     if (gone.length === 0) throw destinationNotFound();
@@ -164,7 +177,8 @@ export async function deleteSubscription(
     await tx`delete from destination_health where app = ${app} and destination_id = ${id}`;
     await tx`delete from destination_counters where app = ${app} and destination_id = ${id}`;
     await tx`delete from destination_notices where app = ${app} and destination_id = ${id}`;
-  });
+  };
+  await retrying(() => transaction(sql, remove));
 }
 
 /** What the vault binds a destination's secret to. */
@@ -173,7 +187,7 @@ export function secretContext(id: string): string {
 }
 
 /** The columns that make a `Subscription`. */
-export function columns(sql: Sql): ReturnType<Sql> {
+export function columns(sql: Query): ReturnType<Sql> {
   return sql`id, address, description, triggers, status, notification_emails as "notificationEmails", compressed,
     status_updated_at as "statusUpdatedAt", created_at as "createdAt", updated_at as "updatedAt"`;
 }
@@ -217,9 +231,31 @@ function parseStatus(asked: string, current: DestinationStatus): DestinationStat
   throw invalid('status', 'must be active or paused');
 }
 
+/** Whether deliveries leave for it. */
+function isServed(status: DestinationStatus): boolean {
+  return status === 'active' || status === 'failing';
+}
+
 async function verify(deps: SubscriptionDeps, kind: DestinationKind, address: string): Promise<void> {
   const problem = await deps.destinations[kind].verify(address);
   if (problem !== null) throw new ApiError(400, '70005', `unable.verify.${RULES[kind].field} : ${problem}`);
+}
+
+/** Those of the application, none of which comes or moves until the transaction ends. */
+async function listAlone(tx: Tx, app: number, kind: DestinationKind): Promise<Subscription[]> {
+  await tx`select from applications where serial = ${app} for no key update`;
+  return await listSubscriptions({ sql: tx }, app, kind);
+}
+
+function refuseOneMore(
+  deps: SubscriptionDeps,
+  kind: DestinationKind,
+  existing: readonly Subscription[],
+  normal: string,
+): void {
+  const { most, noun } = RULES[kind];
+  refuseDuplicate(deps, kind, existing, normal, null);
+  if (existing.length >= most) throw new ApiError(400, '70005', `an application may have at most ${most} ${noun}s`);
 }
 
 function refuseDuplicate(
