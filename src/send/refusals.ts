@@ -52,15 +52,26 @@ export function failureRefusal(outcome: Failure, messageId?: string): ApiError {
   });
 }
 
-/** The same for a notification. */
+/** The same for a notification, in the shape of contract 2.5: what happened, and then the provider's own words and code. */
 export function failureTold(outcome: Exclude<Failure, { readonly kind: 'unknown' }>): SendFailure {
-  const { status, type, message, providerError = null } = failureRefusal(outcome);
-  return { reason: outcome.reason, error: { type, message, statusCode: status, providerError } };
+  const { status, type, message, providerError } = failureRefusal(outcome);
+  const said = 'refused' in outcome ? (outcome.refused[0]?.reason ?? outcome.reason) : outcome.reason;
+  const code = /^[45]\d\d(?=[ -])/.exec(said)?.[0];
+  const statusCode = code === undefined ? status : Number(code);
+  return {
+    reason: message,
+    error: {
+      type,
+      message: said,
+      statusCode,
+      providerError: { ...(code !== undefined && { code }), ...providerError },
+    },
+  };
 }
 
 /** What was found out of a send that nobody was answered, and that no answer therefore tells. */
-export function conclusionTold(reason: string): SendFailure {
-  const message = 'The message has not been sent.';
+export function conclusionTold(message: string): SendFailure {
+  const reason = 'The message has not been sent.';
   return { reason, error: { type: 'api.provider_error', message, statusCode: null, providerError: null } };
 }
 

@@ -144,16 +144,17 @@ describe('a send that was answered', () => {
     assert.deepEqual([fact?.trigger, fact?.detail?.failure, more.length], ['message.send_success', null, 0]);
   });
 
-  const failures: readonly SendOutcome[] = [
-    { kind: 'rejected', reason: '554 spam', refused: [] },
-    { kind: 'rejected', reason: '550 no', refused: [{ address: 'kim@example.com', reason: '550 no' }] },
-    { kind: 'failed', reason: 'it broke' },
-    { kind: 'throttled', reason: 'slow down', retryAfterSeconds: 30 },
-    { kind: 'deferred', reason: '451 later' },
-    { kind: 'unreachable', reason: 'nobody there' },
+  type Failure = Exclude<SendOutcome, { readonly kind: 'sent' }>;
+  const failures: readonly (readonly [Failure, code: number | null])[] = [
+    [{ kind: 'rejected', reason: '554 spam', refused: [] }, 554],
+    [{ kind: 'rejected', reason: 'all refused', refused: [{ address: 'kim@example.com', reason: '550 no' }] }, 550],
+    [{ kind: 'failed', reason: 'it broke' }, null],
+    [{ kind: 'throttled', reason: 'slow down', retryAfterSeconds: 30 }, null],
+    [{ kind: 'deferred', reason: '451 later' }, 451],
+    [{ kind: 'unreachable', reason: 'nobody there' }, null],
   ];
-  for (const outcome of failures) {
-    it(`is told as the answer puts it: ${outcome.kind}`, async () => {
+  for (const [outcome, code] of failures) {
+    it(`is told as the answer puts it, with the words and the code of the provider: ${outcome.kind}`, async () => {
       await tellAll(true);
       script = async () => outcome;
       const answer = await send();
@@ -161,12 +162,14 @@ describe('a send that was answered', () => {
       assert.deepEqual([fact?.trigger, more.length, woken], ['message.send_failed', 0, 1]);
       const error = {
         type: answer.at('error.type'),
-        message: answer.at('error.message'),
-        statusCode: answer.status,
-        providerError: answer.at('error.provider_error'),
+        message: outcome.kind === 'rejected' ? (outcome.refused[0]?.reason ?? outcome.reason) : outcome.reason,
+        statusCode: code ?? answer.status,
+        providerError: {
+          ...(code !== null && { code: String(code) }),
+          ...Object(answer.at('error.provider_error')),
+        },
       };
-      const reason = outcome.kind === 'sent' ? '' : outcome.reason;
-      assert.deepEqual(fact?.detail, { ...TOLD, failure: { reason, error } });
+      assert.deepEqual(fact?.detail, { ...TOLD, failure: { reason: answer.at('error.message'), error } });
     });
   }
 
@@ -192,7 +195,7 @@ describe('a send that was answered', () => {
 });
 
 describe('a send of which nobody was answered what became of it', () => {
-  const never = { reason: 'the provider never took the mail', error: neverTaken() };
+  const never = { reason: 'The message has not been sent.', error: neverTaken() };
 
   for (const notifySends of [false, true]) {
     const always = notifySends ? ', also where every send is told' : '';
@@ -311,7 +314,7 @@ function tooLate(count = 1) {
 function neverTaken(): object {
   return {
     type: 'api.provider_error',
-    message: 'The message has not been sent.',
+    message: 'the provider never took the mail',
     statusCode: null,
     providerError: null,
   };

@@ -9,12 +9,13 @@ export interface Party {
 }
 
 export interface SendFailure {
-  /** In the provider's words, or ours about it. */
+  /** What happened, in our words. */
   readonly reason: string;
-  /** As the API answers it; null where it has no answer. */
   readonly error: {
     readonly type: string;
+    /** In the provider's words where there are any. */
     readonly message: string;
+    /** The provider's where it gave one, else the one that the API answered; null where it answered none. */
     readonly statusCode: number | null;
     readonly providerError: object | null;
   };

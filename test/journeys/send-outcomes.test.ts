@@ -70,13 +70,17 @@ describe('what is told of a send through mail servers', () => {
     const [fact, ...more] = await told();
     assert.deepEqual([fact?.trigger, more.length], ['message.send_failed', 0]);
     const { reason, error } = fact?.detail?.failure ?? {};
-    assert.match(reason ?? '', /554.*rejected as spam/);
-    assert.deepEqual(error, {
-      type: 'api.provider_error',
-      message: answer.at('error.message'),
-      statusCode: 402,
-      providerError: answer.at('error.provider_error'),
-    });
+    assert.equal(reason, answer.at('error.message'));
+    assert.match(error?.message ?? '', /^554.*rejected as spam/);
+    assert.deepEqual(
+      { ...error, message: '' },
+      {
+        type: 'api.provider_error',
+        message: '',
+        statusCode: 554,
+        providerError: { code: '554', ...Object(answer.at('error.provider_error')) },
+      },
+    );
     assert.deepEqual(
       fact?.detail?.to.map(({ email }) => email),
       [KIM, LEE],
@@ -90,7 +94,9 @@ describe('what is told of a send through mail servers', () => {
     assert.equal(answer.status, 402, answer.text);
     const [fact, ...more] = await told();
     assert.deepEqual([fact?.trigger, more.length], ['message.send_failed', 0]);
-    assert.deepEqual(fact?.detail?.failure?.error.providerError, answer.at('error.provider_error'));
+    const { statusCode, providerError } = fact?.detail?.failure?.error ?? {};
+    assert.equal(statusCode, 550);
+    assert.deepEqual(providerError, { code: '550', ...Object(answer.at('error.provider_error')) });
   });
 
   it('one recipient refused: sent', async () => {
