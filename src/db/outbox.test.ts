@@ -6,6 +6,7 @@ import { migrate } from './migrate.ts';
 import { emit, type Fact, take } from './outbox.ts';
 import { transaction } from './transaction.ts';
 
+const TRIGGERS = ['message.created'];
 const FACT: Fact = {
   app: 1,
   trigger: 'message.created',
@@ -24,7 +25,7 @@ test('a detail comes back as it was told, but for what the database cannot hold'
     'empty\0': {},
   };
   await emit(sql, [FACT, { ...FACT, detail }]);
-  const { facts, isCut } = await transaction(sql, (tx) => take(tx, 10));
+  const { facts, isCut } = await transaction(sql, (tx) => take(tx, { limit: 10, triggers: TRIGGERS }));
   assert.equal(isCut, false);
   assert.deepEqual(
     facts.map((fact) => fact.detail),
@@ -49,7 +50,7 @@ test('large details are taken few at a time, and nothing overtakes them', async 
   }
   const sizes: number[] = [];
   for (let cut = true; cut; ) {
-    const { facts, isCut } = await transaction(sql, (tx) => take(tx, 500));
+    const { facts, isCut } = await transaction(sql, (tx) => take(tx, { limit: 500, triggers: TRIGGERS }));
     sizes.push(facts.length);
     cut = isCut;
   }
@@ -64,9 +65,9 @@ test('details that were compressed are not counted as small', async (t) => {
   t.after(drop);
   const spaced = { body: 'a '.repeat(450_000) };
   for (let at = 0; at < 6; at++) await emit(sql, [{ ...FACT, detail: spaced }, FACT]);
-  const first = await transaction(sql, (tx) => take(tx, 500));
+  const first = await transaction(sql, (tx) => take(tx, { limit: 500, triggers: TRIGGERS }));
   assert.deepEqual([first.facts.length, first.isCut], [7, true]);
-  const second = await transaction(sql, (tx) => take(tx, 500));
+  const second = await transaction(sql, (tx) => take(tx, { limit: 500, triggers: TRIGGERS }));
   assert.deepEqual([second.facts.length, second.isCut], [5, false]);
 });
 
@@ -75,8 +76,21 @@ test('one detail larger than all that is taken at once is taken alone', async (t
   t.after(drop);
   const huge = { body: randomBytes(4_000_000).toString('base64') };
   await emit(sql, [{ ...FACT, detail: huge }, FACT]);
-  const first = await transaction(sql, (tx) => take(tx, 500));
+  const first = await transaction(sql, (tx) => take(tx, { limit: 500, triggers: TRIGGERS }));
   assert.deepEqual([first.facts.length, first.isCut], [1, true]);
-  const second = await transaction(sql, (tx) => take(tx, 500));
+  const second = await transaction(sql, (tx) => take(tx, { limit: 500, triggers: TRIGGERS }));
   assert.deepEqual([second.facts.length, second.isCut], [1, false]);
+});
+
+test('a fact of a trigger that the taker does not know stays for one that does', async (t) => {
+  const { sql, drop } = await testDatabase(migrate);
+  t.after(drop);
+  await emit(sql, [{ ...FACT, trigger: 'message.of_tomorrow' }, FACT]);
+  const take10 = async (triggers: readonly string[]): Promise<string[]> => {
+    const { facts } = await transaction(sql, (tx) => take(tx, { limit: 10, triggers }));
+    return facts.map(({ trigger }) => trigger);
+  };
+  assert.deepEqual(await take10(TRIGGERS), ['message.created']);
+  assert.deepEqual(await take10(TRIGGERS), []);
+  assert.deepEqual(await take10([...TRIGGERS, 'message.of_tomorrow']), ['message.of_tomorrow']);
 });

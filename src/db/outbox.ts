@@ -95,11 +95,18 @@ export interface Haul {
   readonly isCut: boolean;
 }
 
+export interface TakeOrder {
+  readonly limit: number;
+  /** Facts of any other trigger stay: a newer process beside this one knows what to do with them. */
+  readonly triggers: readonly string[];
+  /** Only those at these positions. */
+  readonly among?: readonly string[] | undefined;
+}
+
 /**
- * Takes the oldest facts that no other process is taking, `among` these positions where they are given; gone for good
- * when `tx` commits. Those set aside stay.
+ * Takes the oldest facts that no other process is taking; gone for good when `tx` commits. Those set aside stay.
  */
-export async function take(tx: Tx, limit: number, among?: readonly string[]): Promise<Haul> {
+export async function take(tx: Tx, { limit, triggers, among }: TakeOrder): Promise<Haul> {
   const rows = await tx<(Taken & { readonly upTo: string })[]>`
     delete from outbox
     using (
@@ -111,7 +118,8 @@ export async function take(tx: Tx, limit: number, among?: readonly string[]): Pr
               pg_column_size(detail))
           end as size
         from outbox
-        where failed_at is null ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
+        where failed_at is null and trigger = any(${[...triggers]})
+          ${among === undefined ? tx`` : tx`and position = any(${[...among]}::bigint[])`}
         order by position limit ${limit} for update skip locked
       ) as locked
     ) as oldest

@@ -9,7 +9,7 @@ import { failureOf } from '../tracking/failure.ts';
 import { coalesce, type Named, type Telling } from './coalescing.ts';
 import { floodOf } from './flood.ts';
 import { type Audience, audienceOf, guardOf, readSubscribers, type Subscriber } from './subscribers.ts';
-import { namesOfFact } from './triggers.ts';
+import { namesOfFact, RAISED } from './triggers.ts';
 
 export interface FannedOut {
   /** Taken from the outbox, those that nobody subscribes to included. */
@@ -87,7 +87,7 @@ async function attempt(deps: FanOutDeps, limit: number, among?: readonly string[
   let haul: Haul = { facts: [], isCut: false };
   try {
     const made = await transaction(deps.sql, async (tx) => {
-      haul = await take(tx, limit, among);
+      haul = await take(tx, { limit, triggers: RAISED, among });
       return await tell(tx, haul.facts, deps.now);
     });
     return { made, isCut: haul.isCut };
