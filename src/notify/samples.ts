@@ -76,9 +76,9 @@ function exampleOf(
         type: 'api.provider_error',
         message: '550 5.7.1 relaying denied',
         statusCode: 550,
-        providerError: { code: '550' },
+        providerError: { code: '550', reason: '550 5.7.1 relaying denied' },
       };
-      const failure = { reason: 'The mail server refused the message', error };
+      const failure = { reason: 'The mail provider refused the message.', error };
       return { ...base, trigger, messageId: MESSAGE, detail: { ...sentMail(at), failure } };
     }
     case 'message.bounce_detected':
