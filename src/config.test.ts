@@ -143,6 +143,10 @@ describe('settings', () => {
       problemsOf({ TELLTALE_TRACKING_HOST: 'x' }).join(),
       /no such setting\. Did you mean TELLTALE_TRACKING_URL/,
     );
+    assert.match(problemsOf({ TELLTALE_SECRETS: 'x' }).join(), /Did you mean TELLTALE_SECRET\?/);
+    for (const name of ['TELLTALE_FOO', 'TELLTALE_FAX', 'TELLTALE_']) {
+      assert.deepEqual(problemsOf({ [name]: 'x' }), [`${name}: there is no such setting.`]);
+    }
   });
 
   it('overlooks what Kubernetes says about a service called telltale', () => {

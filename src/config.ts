@@ -217,9 +217,14 @@ function isLoopback(origin: string): boolean {
   return hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127\./.test(hostname);
 }
 
-/** The setting that begins most like `name`, where that is more than the common prefix. */
+const LEAST_ALIKE = 'TELLTALE_'.length + 3;
+
+/** The setting that begins most like `name`, where that is three letters more than what all have in common. */
 function nearest(name: string): string {
-  const shared = (known: string): number => [...known].findIndex((letter, at) => letter !== name[at]);
+  const shared = (known: string): number => {
+    const differs = [...known].findIndex((letter, at) => letter !== name[at]);
+    return differs < 0 ? known.length : differs;
+  };
   const [best] = [...SETTINGS].sort((a, b) => shared(b) - shared(a));
-  return best !== undefined && shared(best) > 'TELLTALE_'.length ? ` Did you mean ${best}?` : '';
+  return best !== undefined && shared(best) >= LEAST_ALIKE ? ` Did you mean ${best}?` : '';
 }

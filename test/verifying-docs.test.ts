@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { makeSecret, signatureHeaders } from '../src/notify/sign.ts';
+import { makeSecret, nylasSignature, signatureHeaders, standardSignature, TEST_SECRET } from '../src/notify/sign.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PAGE = readFileSync(join(ROOT, 'docs/verifying.md'), 'utf8');
@@ -16,7 +16,7 @@ interface Case {
   readonly name: string;
   readonly scheme: 'nylas' | 'standard';
   readonly body: Buffer;
-  /** Names in lower case. */
+  /** Names in lower case. A character up to U+00FF is a byte: what is no UTF-8 reaches languages as they do that. */
   readonly headers: Readonly<Record<string, string>>;
   readonly secret: string;
   /** Unix seconds. */
@@ -35,6 +35,7 @@ function cases(): readonly Case[] {
   const zipped = gzipSync(body);
   const rewritten = Buffer.from(JSON.stringify(JSON.parse(body.toString()), null, 1));
   const headers = sent([secret], body);
+  const tested = sent([TEST_SECRET], body);
   const rotated = sent([secret, old], body);
   const fine = { body, headers, secret, now: AT, holds: true };
   const nylas = { ...fine, scheme: 'nylas' } as const;
@@ -75,6 +76,37 @@ function cases(): readonly Case[] {
       headers: changed({ 'x-nylas-signature': 'é'.repeat(32), 'webhook-signature': 'v1,ÿÿ v1,' }),
       holds: false,
     }),
+    ...both('a test event', { headers: tested, secret: TEST_SECRET, holds: false }).map((one) => ({
+      ...one,
+      holds: one.scheme === 'nylas',
+    })),
+    // Decoded leniently all of these are keys, two of them empty ones, which anybody can sign with.
+    ...[TEST_SECRET, 'no base64', 'whsec_', 'whsec_====', 'whsec_é', ''].map((one) => ({
+      ...standard,
+      name: `the secret ${JSON.stringify(one)}`,
+      headers: { ...tested, 'webhook-signature': `v1,${standardSignature(one, { id: 'ntf_1', body, timestamp: AT })}` },
+      secret: one,
+      holds: false,
+    })),
+    {
+      ...nylas,
+      name: 'no secret',
+      headers: { 'x-nylas-signature': nylasSignature('', body) },
+      secret: '',
+      holds: false,
+    },
+    ...['\u0000', ' '.repeat(9), 'v1', 'v1,', '=', ',,', 'x'.repeat(100_000), '\u00ff\u00fe'].flatMap((garbage) =>
+      both(`headers of ${JSON.stringify(garbage.slice(0, 9))}`, {
+        headers: Object.fromEntries(Object.keys(headers).map((name) => [name, garbage])),
+        holds: false,
+      }),
+    ),
+    ...['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => ({
+      ...standard,
+      name: `${name} of bytes that are no text`,
+      headers: changed({ [name]: '\u00ff\u00fe' }),
+      holds: false,
+    })),
     ...both('rotated, new secret', { headers: rotated }),
     { ...nylas, name: 'rotated, old secret', headers: rotated, secret: old, holds: false },
     { ...standard, name: 'rotated, old secret', headers: rotated, secret: old },
@@ -142,7 +174,8 @@ console.log(JSON.stringify(cases.map(({ scheme, body, headers, secret, now }) =>
 import base64, json, sys
 from verify import verify_nylas, verify_standard
 def run(case):
-    args = [base64.b64decode(case["body"]), case["headers"], case["secret"]]
+    headers = {name: value.encode("latin-1").decode("utf-8", "surrogateescape") for name, value in case["headers"].items()}
+    args = [base64.b64decode(case["body"]), headers, case["secret"]]
     return verify_nylas(*args) if case["scheme"] == "nylas" else verify_standard(*args, now=case["now"])
 print(json.dumps([run(case) for case in json.load(sys.stdin.buffer)]))
 `,
@@ -157,7 +190,8 @@ print(json.dumps([run(case) for case in json.load(sys.stdin.buffer)]))
 require 'json'
 require_relative 'verify'
 answers = JSON.parse($stdin.read).map do |c|
-  args = [c['body'].unpack1('m'), c['headers'], c['secret']]
+  headers = c['headers'].transform_values { |value| value.encode('ISO-8859-1').force_encoding('UTF-8') }
+  args = [c['body'].unpack1('m'), headers, c['secret']]
   c['scheme'] == 'nylas' ? verify_nylas(*args) : verify_standard(*args, c['now'])
 end
 puts answers.to_json

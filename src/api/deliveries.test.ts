@@ -103,6 +103,8 @@ test('what is wrong with a replay is named', async (t) => {
     [{}, /^since is required where there are no notification_ids$/],
     [{ since: 1.5 }, /^since must be a whole number$/],
     [{ since: -1 }, /^since must be 0 or more$/],
+    [{ since: 1_795_334_400_000 }, /^since must be a time in Unix seconds/],
+    [{ since: 1, until: 1_795_334_400_000 }, /^until must be a time in Unix seconds/],
     [{ since: 2, until: 2 }, /^until must be later than since$/],
     [{ since: 1, untill: 2 }, /^untill is not a known field$/],
     [{ since: 1, states: ['pending'] }, /^states\[0\] must be "held" or "exhausted" or "stopped" or "delivered"$/],
@@ -198,11 +200,12 @@ test('deliveries are listed and shown with every attempt', async (t) => {
     attempt_count: 8,
     next_attempt_at: null,
     settled_at: 1795341600,
+    last_attempt: { outcome: 'dns', status_code: null, started_at: 1795338000 },
   };
   const page = await api.call('GET', `/v3/webhooks/${name}/deliveries?limit=1`);
   assert.deepEqual(
-    page.list.map((one) => one.notification_id),
-    [wireId('ntf', second)],
+    page.list.map((one) => [one.notification_id, one.last_attempt]),
+    [[wireId('ntf', second), null]],
   );
   const rest_ = await api.call('GET', `/v3/webhooks/${name}/deliveries?limit=1&page_token=${page.next}`);
   assert.deepEqual([rest_.list, rest_.next], [[shown], null]);
@@ -212,6 +215,10 @@ test('deliveries are listed and shown with every attempt', async (t) => {
     `/v3/webhooks/${name}/deliveries?${filters}&since=${seconds(first)}&until=${seconds(second) + 1}`,
   );
   assert.deepEqual(filtered.list, [shown]);
+  const singular = await api.call('GET', `/v3/webhooks/${name}/deliveries?state=exhausted&trigger_type=message.opened`);
+  assert.deepEqual(singular.list, [shown]);
+  const none = await api.call('GET', `/v3/webhooks/${name}/deliveries?trigger_type=message.link_clicked`);
+  assert.deepEqual(none.list, []);
   const one = await api.call('GET', `/v3/webhooks/${name}/deliveries/${wireId('ntf', first)}`);
   assert.deepEqual(one.data, {
     ...shown,
@@ -234,6 +241,13 @@ test('deliveries are listed and shown with every attempt', async (t) => {
     ['page_token=x', /^page_token must be/],
     ['since=2&until=1', /^until must be later than since$/],
     ['trigger_types=x', /^trigger_types must not contain "x"/],
+    ['trigger_type=x', /^trigger_types must not contain "x"/],
+    ['since=1795334400000', /^since must be a time in Unix seconds/],
+    ['state=', /^state must not be empty$/],
+    [
+      'grant_id=x',
+      /^grant_id is not a known parameter: those are state, trigger_types, trigger_type, message_id, since,/,
+    ],
   ] as const) {
     const { status, error } = await api.call('GET', `/v3/webhooks/${name}/deliveries?${query}`);
     assert.equal(status, 400, query);
@@ -270,6 +284,9 @@ test('notifications are listed, and shown with payload and deliveries', async (t
   const message = await api.message([], 'offer');
   await api.happen(message, {});
   const [id = ''] = await rest(api, api.hook, [{ message, state: 'delivered', attempts: 3 }]);
+  await api.sql`
+    insert into attempts (app, destination_id, notification_id, attempt, outcome, status_code, started_at, duration_ms)
+    values (${api.app}, ${api.hook}, ${id}, 3, 'ok', 204, '2026-11-22T09:00:00Z', 3)`;
   const shown = {
     id: wireId('ntf', id),
     trigger_type: 'message.opened',
@@ -281,12 +298,14 @@ test('notifications are listed, and shown with payload and deliveries', async (t
     '',
     `?grant_id=${api.grantId.toUpperCase()}`,
     '?trigger_types=message.opened&trigger_types=x.y',
+    '?trigger_type=message.opened',
   ]) {
     const { status, list, next } = await api.call('GET', `/v3/notifications${query}`);
     if (query.includes('x.y')) assert.equal(status, 400);
     else assert.deepEqual([list, next], [[shown], null]);
   }
   assert.match((await api.call('GET', '/v3/notifications?grant_id=kim')).error.message, /^grant_id is not/);
+  assert.deepEqual((await api.call('GET', '/v3/notifications?trigger_type=grant.created')).list, []);
   const { data } = await api.call('GET', `/v3/notifications/${wireId('ntf', id)}`);
   const { payload, deliveries, ...rest_ } = data;
   assert.deepEqual(rest_, shown);
@@ -303,10 +322,33 @@ test('notifications are listed, and shown with payload and deliveries', async (t
       attempt_count: 3,
       next_attempt_at: null,
       settled_at: settledAt,
+      last_attempt: { outcome: 'ok', status_code: 204, started_at: 1795338000 },
     },
   ]);
   for (const other of ['ntf_x', wireId('ntf', uuidv7())]) {
     const { status, error } = await api.call('GET', `/v3/notifications/${other}`);
     assert.deepEqual([status, error.type], [404, 'api.not_found_error']);
   }
+});
+
+test('what our own routes do not know is refused, not ignored', async (t) => {
+  const api = await historyApi(t);
+  const { hook, name } = api;
+  const [id = ''] = await rest(api, hook, [{}]);
+  const ntf = wireId('ntf', id);
+  for (const [method, path, message] of [
+    ['GET', '/v3/notifications?state=held', /^state is not a known parameter: those are grant_id, trigger_types, /],
+    ['GET', '/v3/notifications?grant_id=', /^grant_id must not be empty$/],
+    ['GET', `/v3/notifications/${ntf}?full=true`, /^full is not a known parameter: there are none here$/],
+    ['GET', `/v3/webhooks/${name}/deliveries/${ntf}?foo=1`, /^foo is not/],
+    ['GET', `/v3/webhooks/${name}/counters?since=1`, /^since is not/],
+    ['POST', `/v3/webhooks/${name}/deliveries/${ntf}/retry?foo=1`, /^foo is not/],
+    ['POST', `/v3/webhooks/${name}/replay?dry_run=true`, /^dry_run is not/],
+  ] as const) {
+    const body = method === 'POST' ? { since: 1 } : undefined;
+    const { status, error } = await api.call(method, path, body);
+    assert.deepEqual([status, error.type], [400, 'api.invalid_request_error'], path);
+    assert.match(error.message, message);
+  }
+  assert.equal(api.woken(), 0);
 });

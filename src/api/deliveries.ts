@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { ApiError, invalid } from '../errors.ts';
 import { fromWireId, wireId } from '../ids.ts';
 import { type DestinationCounters, readCounters } from '../notify/counters.ts';
-import { type Attempt, DELIVERY_STATES, listDeliveries, readDelivery } from '../notify/delivery-list.ts';
+import { DELIVERY_STATES, listDeliveries, readDelivery } from '../notify/delivery-list.ts';
 import {
   REST_STATES,
   type Refusal,
@@ -15,9 +15,17 @@ import {
 } from '../notify/replay.ts';
 import { destinationNotFound, parseTriggers } from '../notify/subscriptions.ts';
 import { seconds } from './destinations.ts';
-import { deliveryToWire, LAST_SECOND, nextCursor, readCursor, readListOrder, readTimes } from './history-wire.ts';
+import {
+  attemptToWire,
+  deliveryToWire,
+  LIST_PARAMETERS,
+  nextCursor,
+  readCursor,
+  readListOrder,
+  readTimes,
+} from './history-wire.ts';
 import { caller, type Routes } from './http.ts';
-import { readQuery } from './query.ts';
+import { readOwnQuery } from './query.ts';
 import { answer } from './respond.ts';
 
 export interface DeliveryRoutesDeps extends ReplayDeps {
@@ -27,7 +35,7 @@ export interface DeliveryRoutesDeps extends ReplayDeps {
   readonly find: (app: number, name: string) => Promise<{ readonly id: string }>;
 }
 
-const Second = Type.Optional(Type.Integer({ minimum: 0, maximum: LAST_SECOND }));
+const Second = Type.Optional(Type.Integer({ minimum: 0 }));
 const ReplayBody = Type.Object(
   {
     since: Second,
@@ -60,6 +68,7 @@ export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
   return (http) => {
     http.post<One & { Body: Body }>(`${base}/:id/replay`, { schema: { body: ReplayBody } }, async (request) => {
       const { app } = caller(request);
+      readOwnQuery(request, []);
       const { id } = await find(app, request.params.id);
       const replayed = await replay(deps, app, id, readOrder(request.body));
       if (replayed.kind !== 'replayed') throw refusalOf(replayed);
@@ -68,6 +77,7 @@ export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
 
     http.get<One>(`${base}/:id/counters`, async (request) => {
       const { app } = caller(request);
+      readOwnQuery(request, []);
       const { id } = await find(app, request.params.id);
       const counters = await readCounters({ sql, now: Date.now() }, app, [id]);
       return answer(request, countersToWire(counters.get(id)));
@@ -76,7 +86,7 @@ export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
     http.get<One>(`${base}/:id/deliveries`, async (request) => {
       const { app } = caller(request);
       const { id } = await find(app, request.params.id);
-      const query = readQuery(request);
+      const query = readOwnQuery(request, ['state', ...LIST_PARAMETERS]);
       const order = { ...readListOrder(query), state: query.oneOf('state', DELIVERY_STATES) };
       const page = await listDeliveries(sql, app, id, order);
       return answer(request, page.items.map(deliveryToWire), nextCursor(page));
@@ -84,12 +94,14 @@ export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
 
     http.get<OneDelivery>(`${base}/:id/deliveries/:notification_id`, async (request) => {
       const { app } = caller(request);
+      readOwnQuery(request, []);
       const { id } = await find(app, request.params.id);
       return answer(request, await shown(app, id, readNotificationId(request.params.notification_id)));
     });
 
     http.post<OneDelivery>(`${base}/:id/deliveries/:notification_id/retry`, async (request) => {
       const { app } = caller(request);
+      readOwnQuery(request, []);
       const { id } = await find(app, request.params.id);
       const notificationId = readNotificationId(request.params.notification_id);
       const retried = await retryDelivery(deps, app, id, notificationId);
@@ -159,17 +171,5 @@ function countersToWire(counters: DestinationCounters | undefined): object {
     last_24_hours: last24h,
     last_success_at: lastSuccessAt === null ? null : seconds(lastSuccessAt),
     last_failure_at: lastFailureAt === null ? null : seconds(lastFailureAt),
-  };
-}
-
-function attemptToWire({ round, attempt, outcome, status, answer: text, startedAt, durationMs }: Attempt): object {
-  return {
-    round,
-    attempt,
-    outcome,
-    status_code: status,
-    answer: text,
-    started_at: seconds(startedAt),
-    duration_ms: durationMs,
   };
 }

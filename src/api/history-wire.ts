@@ -1,31 +1,43 @@
 // Notifications and deliveries as the API shows them, and how their lists are asked for: our own addition to v3.
 import { invalid } from '../errors.ts';
 import { fromWireId, uuidTime, wireId } from '../ids.ts';
-import type { Delivery, ListOrder } from '../notify/delivery-list.ts';
+import type { Attempt, Delivery, ListOrder } from '../notify/delivery-list.ts';
 import { parseTriggers } from '../notify/subscriptions.ts';
 import type { Page } from '../notify/windows.ts';
 import { seconds } from './destinations.ts';
-import type { QueryReader } from './query.ts';
+import { LAST_SECOND, type QueryReader, UNIX_SECONDS } from './query.ts';
 
-export const LAST_SECOND = 253_402_300_799; // year 9999
+/** The parameters that both lists have. `trigger_type` is what the items call it. */
+export const LIST_PARAMETERS = [
+  'trigger_types',
+  'trigger_type',
+  'message_id',
+  'since',
+  'until',
+  'limit',
+  'page_token',
+] as const;
 
-/** The parameters that both lists have. */
 export function readListOrder(query: QueryReader): ListOrder {
-  const triggers = query.list('trigger_types');
+  const [many, one] = [query.list('trigger_types'), query.list('trigger_type')];
+  const triggers = many === undefined ? one : [...many, ...(one ?? [])];
   return {
     limit: query.integer('limit', { min: 1, max: 200 }) ?? 50,
     before: readCursor(query.text('page_token')),
     triggers: triggers === undefined ? undefined : parseTriggers(triggers),
     messageId: readMessageId(query.text('message_id')),
-    ...readTimes(
-      query.integer('since', { min: 0, max: LAST_SECOND }),
-      query.integer('until', { min: 0, max: LAST_SECOND }),
-    ),
+    ...readTimes(query.second('since'), query.second('until')),
   };
 }
 
 /** Unix seconds to milliseconds. */
 export function readTimes(since: number | undefined, until: number | undefined): Pick<ListOrder, 'since' | 'until'> {
+  for (const [name, value] of [
+    ['since', since],
+    ['until', until],
+  ] as const) {
+    if (value !== undefined && value > LAST_SECOND) throw invalid(name, UNIX_SECONDS);
+  }
   if (since !== undefined && until !== undefined && until <= since) throw invalid('until', 'must be later than since');
   return { since: since && since * 1000, until: until && until * 1000 };
 }
@@ -73,13 +85,34 @@ export function standingToWire({
   attempts,
   nextAttemptAt,
   settledAt,
-}: Pick<Delivery, 'state' | 'round' | 'attempts' | 'nextAttemptAt' | 'settledAt'>): object {
+  lastAttempt,
+}: Omit<Delivery, 'notificationId' | 'trigger' | 'messageId' | 'grantId'>): object {
   return {
     state,
     round,
     attempt_count: attempts,
     next_attempt_at: nextAttemptAt === null ? null : seconds(nextAttemptAt),
     settled_at: settledAt === null ? null : seconds(settledAt),
+    last_attempt:
+      lastAttempt === null
+        ? null
+        : {
+            outcome: lastAttempt.outcome,
+            status_code: lastAttempt.status,
+            started_at: seconds(lastAttempt.startedAt),
+          },
+  };
+}
+
+export function attemptToWire({ round, attempt, outcome, status, answer, startedAt, durationMs }: Attempt): object {
+  return {
+    round,
+    attempt,
+    outcome,
+    status_code: status,
+    answer,
+    started_at: seconds(startedAt),
+    duration_ms: durationMs,
   };
 }
 

@@ -9,9 +9,9 @@ import {
   readNotification,
 } from '../notify/notification-list.ts';
 import { nameOf } from '../notify/subscriptions.ts';
-import { nextCursor, readListOrder, standingToWire, subjectToWire } from './history-wire.ts';
+import { LIST_PARAMETERS, nextCursor, readListOrder, standingToWire, subjectToWire } from './history-wire.ts';
 import { caller, type Routes } from './http.ts';
-import { readQuery } from './query.ts';
+import { readOwnQuery } from './query.ts';
 import { answer } from './respond.ts';
 
 type One = { Params: { id: string } };
@@ -20,7 +20,7 @@ type One = { Params: { id: string } };
 export function notificationRoutes({ sql }: { readonly sql: Sql }): Routes {
   return (http) => {
     http.get('/v3/notifications', async (request) => {
-      const query = readQuery(request);
+      const query = readOwnQuery(request, ['grant_id', ...LIST_PARAMETERS]);
       const page = await listNotifications(sql, caller(request).app, {
         ...readListOrder(query),
         grantId: readGrantId(query.text('grant_id')),
@@ -29,6 +29,7 @@ export function notificationRoutes({ sql }: { readonly sql: Sql }): Routes {
     });
 
     http.get<One>('/v3/notifications/:id', async (request) => {
+      readOwnQuery(request, []);
       const id = fromWireId('ntf', request.params.id);
       const found = id === null ? null : await readNotification(sql, caller(request).app, id);
       if (found === null) throw new ApiError(404, 'api.not_found_error', 'Notification not found.');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApiError } from '../errors.ts';
-import { readQuery } from './query.ts';
+import { readOwnQuery, readQuery } from './query.ts';
 
 const query = (values: Record<string, unknown>): ReturnType<typeof readQuery> => readQuery({ query: values });
 const refusal = (message: RegExp) => (error: unknown) =>
@@ -48,6 +48,27 @@ describe('a query string', () => {
     const read = query({ email: 'a\0', in: ['a', '\0'] });
     assert.throws(() => read.text('email'), refusal(/^email must not contain a NUL character$/));
     assert.throws(() => read.list('in'), refusal(/^in must not contain a NUL character$/));
+  });
+
+  it('gives Unix seconds, and says so of anything else', () => {
+    assert.equal(query({ since: '1795334400' }).second('since'), 1_795_334_400);
+    assert.equal(query({}).second('since'), undefined);
+    for (const since of ['1795334400000', '-1', '1.5', '2026-11-22']) {
+      assert.throws(() => query({ since }).second('since'), refusal(/^since must be a time in Unix seconds, such as/));
+    }
+  });
+
+  it('of a route of ours has no parameter that it does not know, and none that is empty', () => {
+    const own = (values: Record<string, unknown>, known = ['state', 'in']) => readOwnQuery({ query: values }, known);
+    assert.equal(own({ state: 'held' }).text('state'), 'held');
+    assert.deepEqual(own({ in: 'a,b' }).list('in'), ['a', 'b']);
+    assert.equal(readOwnQuery({ query: undefined }, []).text('state'), undefined);
+    assert.throws(() => own({ stat: 'held' }), refusal(/^stat is not a known parameter: those are state, in$/));
+    assert.throws(() => own({ foo: '' }, []), refusal(/^foo is not a known parameter: there are none here$/));
+    assert.throws(() => own({ ['x'.repeat(1e4)]: '1' }), refusal(/^x{200} is not a known/));
+    for (const empty of ['', ' ', ',', ['a', '']]) {
+      assert.throws(() => own({ in: empty }), refusal(/^in must not be empty$/), JSON.stringify(empty));
+    }
   });
 
   it('gives lists written either way', () => {

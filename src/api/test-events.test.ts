@@ -49,6 +49,8 @@ test('a test event arrives once, signed with the secret everybody knows, and nee
   assert.equal(request.headers['content-type'], 'application/json');
   assert.equal(request.headers['webhook-id'], body.id);
   assert.equal(request.headers['x-nylas-signature'], nylasSignature('mock-webhook-secret', request.body));
+  assert.match(String(request.headers['webhook-timestamp']), /^\d+$/);
+  assert.equal(request.headers['webhook-signature'], undefined, 'its secret is no base64');
   assert.equal(await stored(), 0);
 
   const plain = await call('POST', '/v3/webhooks/send-test-event', { webhook_url: receiver.url });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { Type } from '@sinclair/typebox';
 import { fastify } from 'fastify';
+import { newDestination } from './destinations.ts';
 import { fieldName, schemaProblem } from './validation.ts';
 
 const Body = Type.Object(
@@ -15,6 +16,8 @@ const Body = Type.Object(
     kind: Type.Optional(Type.Union([Type.Literal('a'), Type.Literal('b')])),
     either: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())])),
     metadata: Type.Optional(Type.Record(Type.String(), Type.String())),
+    code: Type.Optional(Type.String({ pattern: '^[a-z]$' })),
+    notification_email_addresses: newDestination.notification_email_addresses,
     tracking_options: Type.Optional(Type.Object({ opens: Type.Boolean() }, { additionalProperties: false })),
   },
   { additionalProperties: false },
@@ -58,6 +61,11 @@ describe('schema problems', () => {
     [{ to, either: 1 }, 'either must be a string or a list'],
     [{ to, either: [1] }, 'either[0] must be a string'],
     [{ to, metadata: { 'a/b~c': 1 } }, 'metadata.a/b~c must be a string'],
+    [{ to, code: 'A' }, 'code does not have the right form'],
+    [
+      { to, notification_email_addresses: ['kim.example.com'] },
+      'notification_email_addresses[0] must be an e-mail address',
+    ],
     [{ to, colour: 'red' }, 'colour is not a known field'],
     [{ to, tracking_options: { opens: true, clicks: true } }, 'tracking_options.clicks is not a known field'],
     [{ to: [{ email: 1 }], size: 'x' }, 'to[0].email must be a string; size must be a whole number'],

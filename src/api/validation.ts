@@ -4,6 +4,8 @@ import { ApiError } from '../errors.ts';
 /** A request of 3 MB may be wrong in very many places. */
 const MOST_PROBLEMS = 10;
 const MOST_ERRORS = 1000;
+/** What the schema of an e-mail address demands: told in words, since nobody should have to read a pattern. */
+const EMAIL_ADDRESS = '^[^\\s@]+@[^\\s@]+$';
 /** A name that a caller made up is told back this far. */
 const LONGEST_NAME = 200;
 
@@ -94,6 +96,10 @@ function problem(path: string, field: string, error: FastifySchemaValidationErro
       return `${field} must be ${params.limit} or more`;
     case 'maximum':
       return `${field} must be ${params.limit} or less`;
+    case 'pattern':
+      return params.pattern === EMAIL_ADDRESS
+        ? `${field} must be an e-mail address`
+        : `${field} does not have the right form`;
     case 'format':
       return `${field} is not a valid ${params.format}`;
     default:

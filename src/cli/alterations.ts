@@ -61,19 +61,20 @@ function possibleTexts(body: Buffer): readonly Alteration<Buffer>[] {
     [`${text}\n`, 'the newline at the end of the body was taken off'],
     [`${text}\r\n`, 'the newline at the end of the body was taken off'],
   ];
-  const json = parsed(trimmed);
-  if (json !== undefined) texts.push([JSON.stringify(json), 'the body was parsed and written anew as JSON']);
+  const json = writtenAnew(trimmed);
+  if (json !== null) texts.push([json, 'the body was parsed and written anew as JSON']);
   return [
     ...texts.map(([one, done]) => ({ value: Buffer.from(one), done })),
     { value: Buffer.from(text, 'latin1'), done: 'the body was read as Latin-1 and written as UTF-8' },
   ].filter(({ value }) => !value.equals(body));
 }
 
-function parsed(text: string): unknown {
+/** Null for what is no JSON, and for what is nested too deeply to be written. */
+function writtenAnew(text: string): string | null {
   try {
-    return JSON.parse(text);
+    return JSON.stringify(JSON.parse(text));
   } catch {
-    return undefined;
+    return null;
   }
 }
 

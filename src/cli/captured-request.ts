@@ -12,8 +12,9 @@ export interface Captured {
 }
 
 const LF = 0x0a;
+const LARGEST_HEAD = 256 * 1024; // servers take 8 to 64 kB
 const REQUEST_LINE = /^[A-Z]+ \S+( HTTP\/\d(\.\d)?)?$/;
-const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
+const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/;
 const CHUNK_LINE = /^([0-9A-Fa-f]{1,8})[ \t]*(;.*)?$/;
 
 /** Reads CRLF and LF alike. A text is why it is no such thing, one sentence. */
@@ -25,11 +26,14 @@ export function parseCaptured(bytes: Buffer): Captured | string {
     const line = lineAt(bytes, at);
     if (line === null) return finish(headers, Buffer.alloc(0), ['There is no empty line, so no body.']);
     at = line.next;
+    if (at > LARGEST_HEAD)
+      return `There is no empty line in the first ${LARGEST_HEAD / 1024} kB, so these are no headers.`;
     if (line.text === '') return finish(headers, bytes.subarray(at), []);
     if (number === 1 && REQUEST_LINE.test(line.text)) continue;
     if (line.text.startsWith(':')) continue; // how HTTP/2 is shown
-    const [, name, value = ''] = HEADER_LINE.exec(line.text) ?? [];
+    const [, name, rest = ''] = HEADER_LINE.exec(line.text) ?? [];
     if (name !== undefined) {
+      const value = rest.trim();
       last = name.toLowerCase();
       const before = headers.get(last);
       headers.set(last, before === undefined ? value : `${before}, ${value}`);

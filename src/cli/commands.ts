@@ -1,10 +1,11 @@
 import { appCreate, appList, appSet, appUpgrade } from './app.ts';
 import type { Command, LoneCommand } from './command.ts';
+import { webhookAttempts, webhookDeliveries } from './delivery-history.ts';
 import { grantDelete, grantList } from './grant.ts';
 import { keyCreate, keyList, keyRevoke } from './key.ts';
 import { signIn } from './sign-in.ts';
 import { verify } from './verify.ts';
-import { webhookDeliveries, webhookList, webhookReplay, webhookRetry } from './webhook.ts';
+import { webhookList, webhookReplay, webhookRetry } from './webhook.ts';
 
 /** In the order of the help. */
 export const COMMANDS: readonly (Command | LoneCommand)[] = [
@@ -19,6 +20,7 @@ export const COMMANDS: readonly (Command | LoneCommand)[] = [
   grantDelete,
   webhookList,
   webhookDeliveries,
+  webhookAttempts,
   webhookReplay,
   webhookRetry,
   signIn,

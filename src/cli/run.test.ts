@@ -165,6 +165,10 @@ describe('the telltale command', () => {
       ['key', 'list', '--sandbox'],
     ];
     for (const args of wrong) assert.equal((await telltale(...args)).code, 2, args.join(' '));
+    assert.match(
+      (await telltale('app', 'create')).err,
+      /^Something is missing .*\nUsage: app create NAME \[--sandbox\]\n/,
+    );
     const help = await telltale('--help');
     assert.equal(help.code, 0);
     for (const command of ['app create', 'key revoke', 'grant delete', 'sign-in'])

@@ -31,7 +31,7 @@ export async function runCommand(terminal: Terminal): Promise<number> {
     if (!command) throw new UsageError(`There is no command "${positionals.slice(0, 2).join(' ')}".`);
     checkOptions(command, options);
     const input = positionals.slice(command.words.length);
-    command.check(input, options);
+    check(command, input, options);
     const output = await perform(terminal, command, input, options);
     out(json ? `${JSON.stringify(output.json, null, 2)}\n` : `${output.text}\n`);
     return output.no ? 1 : 0;
@@ -66,6 +66,16 @@ function checkOptions(command: Command | LoneCommand, options: Options): void {
   const taken: readonly string[] = command.options ?? [];
   const strange = Object.keys(options).find((name) => !taken.includes(name));
   if (strange !== undefined) throw new UsageError(`--${strange} does not fit "${command.words.join(' ')}".`);
+}
+
+/** Says beside what is wrong how the command is written. */
+function check(command: Command | LoneCommand, input: readonly string[], options: Options): void {
+  try {
+    command.check(input, options);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${error.message}\nUsage: ${[...command.words, command.usage].join(' ').trim()}`);
+  }
 }
 
 async function perform(

@@ -1,4 +1,4 @@
-import { nylasSignature, signatureHeaders } from '../notify/sign.ts';
+import { nylasSignature, standardSignature, TEST_SECRET } from '../notify/sign.ts';
 import { isBrokenGzip, isGzip, possibleBodies, possibleSecrets } from './alterations.ts';
 
 export interface Evidence {
@@ -32,7 +32,8 @@ const LATEST_S = 1e11; // the year 5138; milliseconds have passed it since 1973
 
 /** A verdict for each scheme whose headers are there. An old time stamp is only noted: a capture is looked at later. */
 export function checkSignatures(evidence: Evidence, secret: string, now: number): readonly Verdict[] {
-  const { nylas, standard, body } = evidence;
+  const { nylas, body } = evidence;
+  const standard = isTestEvent(evidence, secret) ? null : evidence.standard;
   const nylasHolds = nylas !== null && nylasFits(nylas, body, secret);
   const standardHolds = standard !== null && standardFits(standard, body, secret);
   const verdicts: Verdict[] = [];
@@ -49,6 +50,15 @@ export function checkSignatures(evidence: Evidence, secret: string, now: number)
   return verdicts;
 }
 
+/** Those have no `webhook-signature`, and their id and time stamp prove nothing. */
+function isTestEvent({ body, uncut, nylas, standard }: Evidence, secret: string): boolean {
+  if (nylas === null || standard === null || standard.signature !== '') return false;
+  return (
+    secret.trim() === TEST_SECRET ||
+    possibleBodies(body, uncut).some(({ value }) => nylasFits(nylas, value, TEST_SECRET))
+  );
+}
+
 function nylasFits(signature: string, body: Buffer, secret: string): boolean {
   return nylasSignature(secret, body) === signature;
 }
@@ -56,8 +66,8 @@ function nylasFits(signature: string, body: Buffer, secret: string): boolean {
 function standardFits(standard: Standard, body: Buffer, secret: string): boolean {
   const timestamp = Number(standard.timestamp);
   if (String(timestamp) !== standard.timestamp) return false;
-  const headers = signatureHeaders([secret], { id: standard.id, body, timestamp });
-  return signaturesOf(standard).includes(headers['webhook-signature'] ?? '');
+  const expected = standardSignature(secret, { id: standard.id, body, timestamp });
+  return signaturesOf(standard).includes(`v1,${expected}`);
 }
 
 function signaturesOf({ signature }: Standard): readonly string[] {

@@ -268,13 +268,24 @@ test('a secret that is not quite the secret is recognised', async () => {
   assert.match(String((await judge(capture, `"${SECRET}"`)).told[NYLAS]), /^the secret stands in quotes$/);
   const bare = await judge(capture, SECRET.slice('whsec_'.length));
   assert.deepEqual(bare.told, { [NYLAS]: 'the secret lacks its whsec_', [STANDARD]: true });
-  const tested = await judge(request({ headers: signed(BODY, ['mock-webhook-secret']) }));
-  assert.match(String(tested.told[NYLAS]), /^it is a test event/);
   const both = await judge(
     request({ headers: signed(BODY), body: Buffer.concat([BODY, Buffer.from('\n')]) }),
     ` ${SECRET}`,
   );
   assert.match(String(both.told[NYLAS]), /white space was put around the body .*; the secret has white space/);
+});
+
+test('a test event has one signature, and is recognised under whichever secret', async () => {
+  const headers = signed(BODY, ['mock-webhook-secret']);
+  const under = async (secret: string, body = BODY): Promise<Judged> => await judge(request({ headers, body }), secret);
+  assert.deepEqual((await under('mock-webhook-secret')).told, { [NYLAS]: true });
+  const { told } = await under(SECRET);
+  assert.deepEqual(Object.keys(told), [NYLAS]);
+  assert.match(String(told[NYLAS]), /^it is a test event/);
+  const spoilt = await under(SECRET, Buffer.concat([BODY, Buffer.from('\n')]));
+  assert.match(String(spoilt.told[NYLAS]), /^white space was put around .*; it is a test event/);
+  const other = await under('mock-webhook-secret', Buffer.from('{}'));
+  assert.deepEqual(Object.keys(other.told), [NYLAS]);
 });
 
 test('during a rotation either secret holds where two signatures are', async () => {
@@ -353,6 +364,10 @@ test('what cannot be judged is refused, and a wrong command line is one', async 
   await refused('POST / HTTP/1.1\nHost: a\nnonsense\n\n', /^Line 3 is no header/);
   await refused(request({ headers: { Host: 'a.test' } }), /^There is no X-Nylas-Signature/);
   await refused('', /^There is no X-Nylas-Signature/);
+  await refused(
+    request({ headers: { [STANDARD]: 'v1,x '.repeat(60_000) } }),
+    /^There is no empty line in the first 256 kB/,
+  );
   await refused(Buffer.alloc(16 * 1024 * 1024 + 1), /^That is more than 16 MB/);
   assert.match((await telltale(['verify', join(folder, 'none')], env)).err, /cannot be read \(ENOENT\)/);
   assert.match((await telltale(['verify', folder], env)).err, /cannot be read \(EISDIR\)/);
@@ -368,6 +383,21 @@ test('what cannot be judged is refused, and a wrong command line is one', async 
   ])
     assert.equal((await telltale(args, env)).code, 2, args.join(' '));
   assert.equal((await telltale(['verify', '-'])).code, 2);
+});
+
+test('a body nested too deeply to be written anew is judged all the same', async () => {
+  const body = Buffer.from(`${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+  const { told } = await judge(request({ headers: signed(Buffer.from('{}')), body }));
+  assert.match(String(told[NYLAS]), /^another secret made it/);
+});
+
+test('a header of white space takes no longer than another', async () => {
+  const began = performance.now();
+  const { told } = await judge(
+    request({ headers: { ...signed(BODY), wide: `a${' '.repeat(200_000)}b`, end: 'a \t ' } }),
+  );
+  assert.deepEqual(told, BOTH);
+  assert.ok(performance.now() - began < 5_000);
 });
 
 test('it needs no settings and no database', async () => {

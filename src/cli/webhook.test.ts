@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
 import { rest } from '../../test/support/resting.ts';
+import { createApplication } from '../grants/applications.ts';
 import { uuidTime, uuidv7, wireId } from '../ids.ts';
 import { runCommand } from './run.ts';
 
@@ -54,12 +55,14 @@ async function shop(t: { after(release: () => Promise<void>): void }): Promise<S
 }
 
 test('webhooks and channels of an application are listed', async (t) => {
-  const { sql, name, json, telltale, destination } = await shop(t);
+  const ground = await shop(t);
+  const { sql, name, json, telltale, destination } = ground;
   const { id } = await destination('projects/p/topics/t', { status: 'paused', triggers: ['grant.expired'] });
   await sql`update destinations set kind = 'pubsub' where id = ${id}`;
-  assert.deepEqual(await json('webhook', 'list', 'shop'), [
+  const listed = [
     {
       id: name,
+      application_id: ground.applicationId,
       type: 'webhook',
       status: 'active',
       address: 'https://receiver.test/hook',
@@ -67,13 +70,24 @@ test('webhooks and channels of an application are listed', async (t) => {
     },
     {
       id: wireId('ch', id),
+      application_id: ground.applicationId,
       type: 'pubsub',
       status: 'paused',
       address: 'projects/p/topics/t',
       trigger_types: ['grant.expired'],
     },
-  ]);
-  assert.match((await telltale('webhook', 'list', 'shop')).out, /^ID +STATUS +ADDRESS +TRIGGERS\nwh_/);
+  ];
+  assert.deepEqual(await json('webhook', 'list', 'shop'), listed);
+  assert.deepEqual(await json('webhook', 'list'), listed);
+  const other = await createApplication(sql, { name: 'other', environment: 'production' });
+  assert.deepEqual(await json('webhook', 'list', 'other'), []);
+  await sql`update destinations set app = ${other?.serial ?? 0} where id = ${id}`;
+  assert.deepEqual(await json('webhook', 'list', 'shop'), listed.slice(0, 1));
+  assert.deepEqual(await json('webhook', 'list'), [listed[0], { ...listed[1], application_id: other?.id }]);
+  assert.match(
+    (await telltale('webhook', 'list')).out,
+    /^ID +APPLICATION +STATUS +ADDRESS +TRIGGERS\nwh_\w+ +shop .*\nch_\w+ +other /,
+  );
   assert.deepEqual(await json('webhook', 'deliveries', wireId('ch', id)), []);
   assert.equal((await telltale('webhook', 'deliveries', wireId('wh', id))).code, 1);
 });
@@ -121,6 +135,56 @@ test('deliveries are listed, replayed by time and retried one by one', async (t)
   assert.match((await telltale('webhook', 'retry', name, String(ntfHeld))).out, /^It is being sent/);
 });
 
+test('a list says what came of each, that it goes on and how; one delivery has its attempts', async (t) => {
+  const ground = await shop(t);
+  const { sql, app, hook, name, json, telltale } = ground;
+  const now = Date.now();
+  const ids = await rest(
+    ground,
+    hook,
+    [3, 2, 1].map((ago) => ({ at: now - ago * 1_000, state: 'exhausted', attempts: 2 })),
+  );
+  const [old = '', mid = '', young = ''] = ids.map((id) => wireId('ntf', id));
+  for (const [attempt, outcome, status] of [
+    [1, 'timeout', null],
+    [2, 'status', 503],
+  ] as const) {
+    await sql`
+      insert into attempts (app, destination_id, notification_id, attempt, outcome, status_code, started_at, duration_ms,
+        answer)
+      values (${app}, ${hook}, ${ids[2] ?? ''}, ${attempt}, ${outcome}, ${status}, '2026-11-22T09:00:00.5Z', 12,
+        ${`no\u001b${'x'.repeat(300)}`})`;
+  }
+  const deliveries = (...filter: string[]) => telltale('webhook', 'deliveries', name, ...filter);
+  const first = (await deliveries('state=exhausted', 'limit=1')).out;
+  assert.match(first, /^NOTIFICATION .* LAST OUTCOME +LAST ATTEMPT +NEXT ATTEMPT\n/);
+  assert.match(first, new RegExp(`\n${young} .* status 503 +2026-11-22T09:00:00\\.500Z\n`));
+  const call = `webhook deliveries ${name} state=exhausted limit=1 before=${young}`;
+  assert.ok(first.endsWith(`\n\nThere are more: ${call}\n`), first);
+  const second = (await telltale(...call.split(' '))).out;
+  assert.match(second, new RegExp(`\n${mid} `));
+  assert.ok(second.endsWith(`state=exhausted limit=1 before=${mid}\n`), second);
+  const last = (await deliveries('limit=1', `before=${mid}`)).out;
+  assert.match(last, new RegExp(`\n${old} `));
+  assert.doesNotMatch(last, /There are more/);
+  const told = Object(await json('webhook', 'attempts', name, young));
+  assert.deepEqual(told.last_attempt, { outcome: 'status', status_code: 503, started_at: 1795338000 });
+  assert.deepEqual(
+    told.attempts.map((one: object) => [Reflect.get(one, 'attempt'), Reflect.get(one, 'outcome')]),
+    [
+      [1, 'timeout'],
+      [2, 'status'],
+    ],
+  );
+  const { out } = await telltale('webhook', 'attempts', name, young);
+  assert.match(
+    out,
+    /^trigger +message\.opened\nstate +exhausted\nnext attempt +-\n\nROUND +ATTEMPT +STARTED +MS +OUTCOME/,
+  );
+  assert.match(out, /\n0 +1 +2026-11-22T09:00:00\.500Z +12 +timeout +no\?x+…\n0 +2 .* status 503 +no/);
+  assert.match((await telltale('webhook', 'attempts', name, old)).out, /There was no attempt yet\.\n$/);
+});
+
 test('a replay of more than one call takes it all', async (t) => {
   const ground = await shop(t);
   const { hook, name, json } = ground;
@@ -144,6 +208,10 @@ test('it is told what cannot be done', async (t) => {
   assert.match(await refused('deliveries', wireId('wh', uuidv7())), /^There is no webhook "wh_.*; see: webhook list/);
   assert.match(await refused('retry', name, 'ntf_x'), /^Nothing called "ntf_x" was or is to be delivered to wh_/);
   assert.match(await refused('retry', name, wireId('ntf', uuidv7())), /^Nothing called/);
+  for (const none of ['ntf_x', wireId('ntf', uuidv7())]) {
+    assert.match(await refused('attempts', name, none), /^Nothing called "ntf_.* was or is to be delivered to wh_/);
+  }
+  assert.match((await telltale('webhook', 'retry', name)).err, /\nUsage: webhook retry WEBHOOK NOTIFICATION\n/);
   await sql`update destinations set status = 'paused'`;
   assert.match(await refused('replay', name, 'since=0'), /is paused: activate it first/);
   assert.match(await refused('retry', name, wireId('ntf', id)), /is paused: activate it first/);
@@ -155,6 +223,8 @@ test('it is told what cannot be done', async (t) => {
     ['replay', name, 'since=0', 'states=pending'],
     ['deliveries', name, 'state=lost'],
     ['deliveries', name, 'limit=0'],
+    ['deliveries', name, 'before=ntf_x'],
+    ['attempts', name],
     ['deliveries', name, 'triggers=message.read'],
     ['deliveries', name, 'colour=red'],
     ['retry', name],

@@ -22,6 +22,8 @@ export interface Delivery {
   readonly nextAttemptAt: Date | null;
   /** When it came to rest, null before. */
   readonly settledAt: Date | null;
+  /** The newest that is over, of whichever round; null before the first. */
+  readonly lastAttempt: Pick<Attempt, 'attempt' | 'outcome' | 'status' | 'startedAt'> | null;
 }
 
 export interface Attempt {
@@ -132,11 +134,16 @@ async function readRange(
               where p.app = d.app and p.destination_id = d.destination_id and p.notification_id = d.notification_id
             ) is null
           ${newest})`;
-  return await sql<Delivery[]>`
-    select delivery.*, told.*
-    from (${waiting} ${pending !== null && resting !== null ? sql`union all` : sql``} ${rested}) delivery
+  const rows = await sql<Unread<Delivery>[]>`
+    select delivery.*, told.*, last.*
+    from (
+      select * from (${waiting} ${pending !== null && resting !== null ? sql`union all` : sql``} ${rested}) found
+      order by "notificationId" desc limit ${most}
+    ) delivery
     left join lateral ${told(sql, app)} told on true
-    order by delivery."notificationId" desc limit ${most}`;
+    left join lateral ${lastAttempt(sql, app)} last on true
+    order by delivery."notificationId" desc`;
+  return rows.map(withLastAttempt);
 }
 
 /** One delivery and its attempts, oldest first: the last 1,000. Null where there is none. */
@@ -147,15 +154,16 @@ export async function readDelivery(
   notificationId: string,
 ): Promise<{ readonly delivery: Delivery; readonly attempts: readonly Attempt[] } | null> {
   const ours: Fragment = sql`app = ${app} and destination_id = ${destinationId} and notification_id = ${notificationId}`;
-  const [[delivery], attempts] = await Promise.all([
-    sql<Delivery[]>`
-      select delivery.*, told.*
+  const [[row], attempts] = await Promise.all([
+    sql<Unread<Delivery>[]>`
+      select delivery.*, told.*, last.*
       from (
         select ${pendingColumns(sql)}, 0 as place from pending_deliveries where ${ours}
         union all
         select ${restingColumns(sql)}, 1 from deliveries where ${ours}
       ) delivery
       left join lateral ${told(sql, app)} told on true
+      left join lateral ${lastAttempt(sql, app)} last on true
       order by delivery.place limit 1`,
     sql<Attempt[]>`
       select round, attempt, outcome, status_code as status, answer, started_at as "startedAt",
@@ -163,7 +171,7 @@ export async function readDelivery(
       from attempts where ${ours}
       order by round desc, attempt desc limit ${MOST_ATTEMPTS}`,
   ]);
-  return delivery === undefined ? null : { delivery, attempts: [...attempts].reverse() };
+  return row === undefined ? null : { delivery: withLastAttempt(row), attempts: [...attempts].reverse() };
 }
 
 /** Where the 5,000th notification of a message lies. */
@@ -198,6 +206,36 @@ export function toldColumns(sql: Sql): ReturnType<Sql> {
 /** The same of a row `delivery`. */
 function told(sql: Sql, app: number): Fragment {
   return sql`(select ${toldColumns(sql)} from notifications n where n.app = ${app} and n.id = delivery."notificationId" limit 1)`;
+}
+
+interface LastColumns {
+  readonly lastNumber: number | null;
+  readonly lastOutcome: string | null;
+  readonly lastStatus: number | null;
+  readonly lastStartedAt: Date | null;
+}
+
+/** As the database answers what becomes a delivery. */
+export type Unread<T extends Pick<Delivery, 'lastAttempt'>> = Omit<T, 'lastAttempt'> & LastColumns;
+
+/** The last attempt of a row `delivery`: one step through the primary key. */
+export function lastAttempt(sql: Sql, app: number): ReturnType<Sql> {
+  return sql`(
+    select attempt as "lastNumber", outcome as "lastOutcome", status_code as "lastStatus", started_at as "lastStartedAt"
+    from attempts a
+    where a.app = ${app} and a.destination_id = delivery."destinationId" and a.notification_id = delivery."notificationId"
+    order by round desc, attempt desc limit 1)`;
+}
+
+export function withLastAttempt<Row extends LastColumns>({
+  lastNumber: attempt,
+  lastOutcome: outcome,
+  lastStatus: status,
+  lastStartedAt: startedAt,
+  ...rest
+}: Row): Omit<Row, keyof LastColumns> & Pick<Delivery, 'lastAttempt'> {
+  const none = attempt === null || outcome === null || startedAt === null;
+  return { ...rest, lastAttempt: none ? null : { attempt, outcome, status, startedAt } };
 }
 
 /** Pending and resting rows under the same names. */

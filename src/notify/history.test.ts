@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
 import { rest } from '../../test/support/resting.ts';
+import { connect } from '../db/pool.ts';
 import { uuidv7 } from '../ids.ts';
 import { type DeliveryOrder, listDeliveries, readDelivery } from './delivery-list.ts';
 import { listNotifications, type NotificationOrder, readNotification } from './notification-list.ts';
@@ -65,7 +66,14 @@ test('deliveries of a destination, page by page and by each filter', async (t) =
   assert.deepEqual(await list({ since: now - 3 * SECOND_MS, until: now - SECOND_MS }), [c, b]);
   assert.deepEqual((await listDeliveries(sql, app + 1, hook, { limit: 50 })).items, []);
   const { items } = await listDeliveries(sql, app, hook, { limit: 2, until: now - SECOND_MS });
-  const base = { destinationId: hook, messageId: message, grantId: ground.grantId, round: 0, nextAttemptAt: null };
+  const base = {
+    destinationId: hook,
+    messageId: message,
+    grantId: ground.grantId,
+    round: 0,
+    nextAttemptAt: null,
+    lastAttempt: null,
+  };
   const settledAt = items[0]?.settledAt;
   assert.ok(settledAt instanceof Date);
   assert.deepEqual(items, [
@@ -99,6 +107,10 @@ test('one delivery and every attempt of it, round by round', async (t) => {
   const found = await readDelivery(sql, app, hook, id);
   assert.ok(found);
   assert.equal(found.delivery.state, 'exhausted');
+  const lastAttempt = { attempt: 2, outcome: 'status', status: 503, startedAt };
+  assert.deepEqual(found.delivery.lastAttempt, lastAttempt);
+  const { items } = await listDeliveries(sql, app, hook, { limit: 50 });
+  assert.deepEqual(items[0]?.lastAttempt, lastAttempt);
   const base = { outcome: 'status', status: 503, answer: 'no', startedAt, durationMs: 12 };
   assert.deepEqual(found.attempts, [
     { round: 0, attempt: 1, ...base },
@@ -132,6 +144,30 @@ test('notifications of an application, by each filter', async (t) => {
   assert.deepEqual((await listNotifications(sql, app + 1, { limit: 50 })).items, []);
 });
 
+test('a filter that leaves nothing reads each row twice at most, also while nothing is known of the table', async (t) => {
+  const ground = await grounded(t);
+  const { app, hook } = ground;
+  const count = 60_000;
+  const now = Date.now();
+  await rest(
+    ground,
+    hook,
+    Array.from({ length: count }, (_, index) => ({ at: now - index })),
+  );
+  const sql = connect(ground.connection, { max: 1 }); // whose figures are asked for below
+  t.after(() => sql.end());
+  const read = async (): Promise<number> => {
+    await sql`select pg_stat_force_next_flush()`;
+    const [row] = await sql<{ read: number }[]>`
+      select sum(idx_tup_read)::float8 as read from pg_stat_user_indexes where relname like 'notifications_w%'`;
+    return row?.read ?? Number.NaN;
+  };
+  const before = await read();
+  const page = await listNotifications(sql, app, { limit: 50, grantId: '00000000-0000-4000-8000-000000000000' });
+  assert.deepEqual(page, { items: [], next: null });
+  assert.ok((await read()) - before <= 2.1 * count, `${(await read()) - before}`);
+});
+
 test('a notification with its payload and all its deliveries, those of deleted destinations too', async (t) => {
   const ground = await grounded(t);
   const { sql, app, hook } = ground;
@@ -147,17 +183,38 @@ test('a notification with its payload and all its deliveries, those of deleted d
     insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
     values (${app}, ${served}, ${id}, now())`;
   await sql`delete from destinations where id = ${deleted}`;
+  // Made, and not yet begun anywhere; then tried once here, and just being tried again; then here for the third time.
+  const attemptShown = async (): Promise<unknown> =>
+    JSON.parse(String((await readNotification(sql, app, id))?.payload)).webhook_delivery_attempt;
+  const tried = async (destination: string, attempt: number, at: string): Promise<unknown> =>
+    await sql`
+    insert into attempts (app, destination_id, notification_id, attempt, outcome, started_at, duration_ms)
+    values (${app}, ${destination}, ${id}, ${attempt}, 'timeout', ${at}, 3)`;
+  assert.equal(await attemptShown(), 1);
+  await tried(served, 1, '2026-11-22T09:00:00Z');
+  await sql`update pending_deliveries set attempts = 2 where destination_id = ${served}`;
+  assert.equal(await attemptShown(), 1);
+  await tried(hook, 8, '2026-11-22T08:00:00Z');
+  assert.equal(await attemptShown(), 1, 'the later one');
+  await sql`update pending_deliveries set attempts = 0 where destination_id = ${served}`;
+  await tried(deleted, 2, '2026-11-22T10:00:00Z');
   const found = await readNotification(sql, app, id);
   assert.ok(found?.payload);
   const payload = JSON.parse(found.payload);
-  assert.deepEqual([payload.webhook_delivery_attempt, payload.data.object.label], [8, 'offer']);
+  assert.deepEqual([payload.webhook_delivery_attempt, payload.data.object.label], [2, 'offer']);
   assert.deepEqual(
-    found.deliveries.map(({ destinationId, kind, state, attempts }) => ({ destinationId, kind, state, attempts })),
+    found.deliveries.map(({ destinationId, kind, state, attempts, lastAttempt }) => ({
+      destinationId,
+      kind,
+      state,
+      attempts,
+      last: lastAttempt?.attempt,
+    })),
     [
-      { destinationId: hook, kind: 'webhook', state: 'exhausted', attempts: 8 },
-      { destinationId: deleted, kind: null, state: 'delivered', attempts: 2 },
-      { destinationId: served, kind: 'webhook', state: 'pending', attempts: 0 },
-    ],
+      { destinationId: hook, kind: 'webhook', state: 'exhausted', attempts: 8, last: 8 },
+      { destinationId: deleted, kind: null, state: 'delivered', attempts: 2, last: 2 },
+      { destinationId: served, kind: 'webhook', state: 'pending', attempts: 0, last: 1 },
+    ].sort((x, y) => (x.destinationId < y.destinationId ? -1 : 1)), // ids of one millisecond have no order of their own
   );
   await sql`update notifications set message_id = ${uuidv7()} where id = ${another}`;
   const erased = await readNotification(sql, app, another);

@@ -33,8 +33,8 @@ Notifications that wait: 12
 
 Almost no attempt to deliver to it succeeds. Telltale goes on trying, ever
 more rarely. When it answers again, it is active again by itself and what
-waits is delivered. When it goes on like this for days, it is called failed,
-and nothing more is sent to it.
+waits is delivered. When it goes on like this for too long, it is called
+failed, and nothing more is sent to it.
 `,
   });
 });
@@ -53,6 +53,8 @@ test('a failed one: what has to be done, by the API of its kind', () => {
     held: 3,
   });
   assert.equal(subject, 'Pub/Sub channel has failed: projects/shop/topics/mail (shop)');
+  assert.match(text, /^A Pub\/Sub channel of the application shop has failed\.\n\nAddress: projects/);
+  assert.equal(text.split('projects/shop/topics/mail').length, 2, 'once');
   assert.match(text, /^Last success: never$/m);
   assert.doesNotMatch(text, /Last failure/);
   assert.match(text, /^Notifications that wait: 10000 or more$/m);
@@ -70,4 +72,6 @@ test('what strangers wrote stays one short line', () => {
   });
   assert.equal(subject, 'Webhook is failing: Orders (shop)');
   assert.match(text, /UTC, timeout: \[31mx{196}…$/m);
+  const other = writeNotice({ ...FACTS, description: 'Orders\u202Efdp.exe\u2028Bcc: eve@example.com' });
+  assert.equal(other.subject, 'Webhook is failing: Orders fdp.exe (shop)');
 });

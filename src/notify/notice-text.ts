@@ -36,7 +36,7 @@ const LONGEST_LINE = 200;
 export function writeNotice(facts: NoticeFacts): { readonly subject: string; readonly text: string } {
   const { noun, path } = KINDS[facts.kind];
   const where = withoutSecrets(facts.address);
-  const name = firstLine(facts.description) || where;
+  const description = firstLine(facts.description);
   const application = firstLine(facts.application);
   const verb = facts.status === 'failing' ? 'is failing' : 'has failed';
   const api = `${facts.publicUrl}${path}/${facts.id}`;
@@ -50,9 +50,9 @@ export function writeNotice(facts: NoticeFacts): { readonly subject: string; rea
     ...(facts.held === 0 ? [] : [`Notifications put aside: ${figure(facts.held)}`]),
   ];
   return {
-    subject: `${noun[0]?.toUpperCase()}${noun.slice(1)} ${verb}: ${name} (${application})`,
+    subject: `${noun[0]?.toUpperCase()}${noun.slice(1)} ${verb}: ${description || where} (${application})`,
     text: [
-      `A ${noun} of the application ${application} ${verb}:\n${name}`,
+      `A ${noun} of the application ${application} ${verb}${description === '' ? '.' : `:\n${description}`}`,
       known.join('\n'),
       ...(facts.status === 'failing' ? FAILING : failed(api)),
     ]
@@ -64,8 +64,8 @@ export function writeNotice(facts: NoticeFacts): { readonly subject: string; rea
 const FAILING = [
   `Almost no attempt to deliver to it succeeds. Telltale goes on trying, ever
 more rarely. When it answers again, it is active again by itself and what
-waits is delivered. When it goes on like this for days, it is called failed,
-and nothing more is sent to it.`,
+waits is delivered. When it goes on like this for too long, it is called
+failed, and nothing more is sent to it.`,
 ];
 
 function failed(api: string): readonly string[] {
@@ -98,8 +98,8 @@ function withoutSecrets(address: string): string {
 
 /** Printable, and not longer than anybody would read. */
 function firstLine(text: string): string {
-  const [line = ''] = text.trim().split(/[\r\n]/, 1);
-  const clean = line.replace(/\p{Cc}+/gu, ' ').trim();
+  const [line = ''] = text.trim().split(/[\r\n\u2028\u2029]/, 1);
+  const clean = line.replace(/[\p{Cc}\p{Bidi_Control}]+/gu, ' ').trim();
   return clean.length > LONGEST_LINE ? `${clean.slice(0, LONGEST_LINE)}…` : clean;
 }
 

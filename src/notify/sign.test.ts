@@ -38,3 +38,12 @@ test('with two secrets the Standard Webhooks header has a signature of each, the
   assert.equal(both['X-Nylas-Signature'], alone(fresh)['X-Nylas-Signature']);
   assert.equal(both['webhook-signature'], `${alone(fresh)['webhook-signature']} ${alone(old)['webhook-signature']}`);
 });
+
+test('a secret that is not of the form of Standard Webhooks makes no signature of theirs', () => {
+  const signed = { id: 'ntf_1', body: Buffer.from('{}'), timestamp: 1 };
+  assert.deepEqual(signatureHeaders(['mock-webhook-secret'], signed), {
+    'X-Nylas-Signature': nylasSignature('mock-webhook-secret', '{}'),
+    'webhook-id': 'ntf_1',
+    'webhook-timestamp': '1',
+  });
+});

@@ -12,7 +12,7 @@ export function mockPayload(trigger: string, applicationId: string): unknown {
   return JSON.parse(renderPayload(stateFor(trigger, applicationId), 1));
 }
 
-/** Sends that example once, signed with `mock-webhook-secret`. Null where it was taken, else why not. */
+/** Sends that example once, signed in Nylas's way alone, with `mock-webhook-secret`. Null where it was taken, else why not. */
 export async function sendTestEvent(
   { destinations }: { readonly destinations: Destinations },
   { trigger, url, applicationId }: { readonly trigger: string; readonly url: string; readonly applicationId: string },
