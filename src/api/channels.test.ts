@@ -58,6 +58,14 @@ test('a channel is made, shown, changed and deleted, and has no secret', async (
   }
 });
 
+test('a channel may begin paused', async (t) => {
+  const { call } = await channelApi(t);
+  const made = await call('POST', PATH, { topic: TOPIC, trigger_types: TRIGGERS, status: 'pause' });
+  assert.deepEqual([made.status, made.data.status], [200, 'paused']);
+  const bad = await call('POST', PATH, { topic: `${TOPIC}-2`, trigger_types: TRIGGERS, status: 'failed' });
+  assert.match(bad.error.message, /status must be active or paused/);
+});
+
 test('channels and webhooks are not each other’s', async (t) => {
   const { call, receiver } = await channelApi(t);
   const channel = await call('POST', PATH, { topic: TOPIC, trigger_types: TRIGGERS });

@@ -107,7 +107,10 @@ test('what is wrong with a replay is named', async (t) => {
     [{ since: 1, until: 1_795_334_400_000 }, /^until must be a time in Unix seconds/],
     [{ since: 2, until: 2 }, /^until must be later than since$/],
     [{ since: 1, untill: 2 }, /^untill is not a known field$/],
-    [{ since: 1, states: ['pending'] }, /^states\[0\] must be "held" or "exhausted" or "stopped" or "delivered"$/],
+    [
+      { since: 1, states: ['lost'] },
+      /^states\[0\] must be "pending" or "held" or "exhausted" or "stopped" or "delivered"$/,
+    ],
     [{ since: 1, states: [] }, /^states must not be empty$/],
     [{ since: 1, trigger_types: ['message.read'] }, /^trigger_types must not contain "message.read"; allowed are /],
     [{ since: 1, page_token: 'x' }, /^page_token must be the next_cursor of an earlier answer$/],

@@ -5,7 +5,7 @@ import { fromWireId, wireId } from '../ids.ts';
 import { type DestinationCounters, readCounters } from '../notify/counters.ts';
 import { DELIVERY_STATES, listDeliveries, readDelivery } from '../notify/delivery-list.ts';
 import {
-  REST_STATES,
+  REPLAYABLE,
   type Refusal,
   type ReplayDeps,
   type Replayed,
@@ -40,7 +40,7 @@ const ReplayBody = Type.Object(
   {
     since: Second,
     until: Second,
-    states: Type.Optional(Type.Array(Type.Union(REST_STATES.map((state) => Type.Literal(state))), { minItems: 1 })),
+    states: Type.Optional(Type.Array(Type.Union(REPLAYABLE.map((state) => Type.Literal(state))), { minItems: 1 })),
     trigger_types: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
     page_token: Type.Optional(Type.String()),
     notification_ids: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 1000 })),
@@ -79,7 +79,7 @@ export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
       const { app } = caller(request);
       readOwnQuery(request, []);
       const { id } = await find(app, request.params.id);
-      const counters = await readCounters({ sql, now: Date.now() }, app, [id]);
+      const counters = await readCounters({ sql }, app, [id]);
       return answer(request, countersToWire(counters.get(id)));
     });
 

@@ -4,6 +4,7 @@ import type { DestinationKind } from '../notify/destination.ts';
 import { nameOf, type Subscription, type SubscriptionChanges } from '../notify/subscriptions.ts';
 
 const settings = {
+  status: Type.Optional(Type.String()),
   description: Type.Optional(Type.String({ maxLength: 1024 })),
   notification_email_addresses: Type.Optional(
     Type.Array(Type.String({ minLength: 3, maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+$' }), {
@@ -16,7 +17,6 @@ const settings = {
 export const newDestination = { trigger_types: Type.Array(Type.String(), { minItems: 1 }), ...settings };
 export const changedDestination = {
   trigger_types: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
-  status: Type.Optional(Type.String()),
   ...settings,
 };
 

@@ -199,6 +199,31 @@ test('a PUT changes what it names and nothing else', async (t) => {
   assert.equal((await call('GET', path)).data.description, 'two');
 });
 
+test('one may begin paused, after its challenge all the same', async (t) => {
+  const { call, receiver, stored } = await webhookApi(t);
+  const ask = (body: object): Promise<Answer> =>
+    call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: receiver.url, ...body });
+  for (const word of ['failed', 'failing', 'nonsense']) {
+    const bad = await ask({ status: word });
+    assert.deepEqual(bad.error, { type: 'api.invalid_request_error', message: 'status must be active or paused' });
+  }
+  assert.equal(receiver.received.length, 0);
+  receiver.behave(status(404), 'everything');
+  assert.equal((await ask({ status: 'paused' })).error.type, '70005');
+  assert.equal(await stored(), 0);
+  receiver.behave(echoChallenge, 'everything');
+  for (const [word, shown] of [
+    ['pause', 'paused'],
+    ['paused', 'paused'],
+    ['inactive', 'paused'],
+    ['active', 'active'],
+  ]) {
+    const made = await ask({ status: word });
+    assert.deepEqual([made.status, made.data.status], [200, shown]);
+    await call('DELETE', `/v3/webhooks/${made.data.id}`);
+  }
+});
+
 test('three words pause, coming back is challenged, a failure leaves it paused', async (t) => {
   const { call, receiver } = await webhookApi(t);
   const made = await call('POST', '/v3/webhooks', { trigger_types: TRIGGERS, webhook_url: receiver.url });
@@ -216,9 +241,11 @@ test('three words pause, coming back is challenged, a failure leaves it paused',
     receiver.behave(echoChallenge, 'everything');
     assert.equal((await call('PUT', path, { status: 'active' })).data.status, 'active');
   }
-  const written = receiver.received.length;
+  const asked = receiver.received.length;
   assert.equal((await call('PUT', path, { status: 'active' })).status, 200);
-  assert.equal(receiver.received.length, written, 'already active');
+  assert.equal(receiver.received.length, asked + 1, 'also where it is active already');
+  assert.equal((await call('PUT', path, { description: 'as before' })).data.status, 'active');
+  assert.equal(receiver.received.length, asked + 1);
   const bad = await call('PUT', path, { status: 'failed' });
   assert.deepEqual(bad.error, { type: 'api.invalid_request_error', message: 'status must be active or paused' });
 });

@@ -220,7 +220,7 @@ test('it is told what cannot be done', async (t) => {
     ['replay', name, 'since=yesterday'],
     ['replay', name, 'since=2026-11-22T08:00'],
     ['replay', name, 'since=2026-02-31T00:00Z', 'until'],
-    ['replay', name, 'since=0', 'states=pending'],
+    ['replay', name, 'since=0', 'states=lost'],
     ['deliveries', name, 'state=lost'],
     ['deliveries', name, 'limit=0'],
     ['deliveries', name, 'before=ntf_x'],

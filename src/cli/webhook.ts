@@ -1,12 +1,13 @@
 // Webhooks and Pub/Sub channels: which there are, and sending to them again.
 import { deliveryToWire } from '../api/history-wire.ts';
 import type { Sql } from '../db/pool.ts';
+import { hint } from '../db/wake.ts';
 import { listApplications } from '../grants/applications.ts';
 import { fromWireId } from '../ids.ts';
 import { type DeliveryOrder, readDelivery } from '../notify/delivery-list.ts';
 import { DESTINATION_KINDS } from '../notify/destination.ts';
 import { findDestination, type NamedDestination } from '../notify/named-destination.ts';
-import { REST_STATES, type Refusal, replay, retryDelivery, type TimeRange } from '../notify/replay.ts';
+import { REPLAYABLE, type Refusal, replay, retryDelivery, type TimeRange } from '../notify/replay.ts';
 import { listSubscriptions, nameOf } from '../notify/subscriptions.ts';
 import { TRIGGERS } from '../notify/triggers.ts';
 import { theApplication } from './app.ts';
@@ -75,6 +76,7 @@ export const webhookReplay: Command = {
       gone += answer.gone;
       after = answer.next;
     }
+    if (queued > 0) await hint(sql, 'probes');
     return {
       json: { id: name, queued, gone },
       text: `${queued} queued to be sent again.${gone === 0 ? '' : ` Of ${gone} what they told is gone.`}`,
@@ -95,6 +97,7 @@ export const webhookRetry: Command = {
       throw noDelivery(name, notification);
     if (retried.kind === 'gone') throw new Refused(`${notification} can no longer be sent: what it tells of is gone.`);
     if (retried.kind === 'unknown' || retried.kind === 'not_served') throw refused(name, retried);
+    await hint(sql, 'probes');
     const found = await readDelivery(sql, app, id, notificationId);
     return {
       json: found === null ? null : deliveryToWire(found.delivery),
@@ -125,7 +128,7 @@ function replayOrder(words: readonly string[]): TimeRange {
   return {
     ...rangeOf(rest),
     since: readTime(since),
-    states: states === undefined ? undefined : readList(states, REST_STATES),
+    states: states === undefined ? undefined : readList(states, REPLAYABLE),
   };
 }
 

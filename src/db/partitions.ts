@@ -8,6 +8,12 @@ const MONDAY_MS = 4 * 24 * 60 * 60 * 1000; // 1970-01-05
 /** Tables partitioned by week on a UUIDv7 column. */
 export const PARTITIONED = ['events', 'notifications', 'deliveries', 'attempts'] as const;
 export type PartitionedTable = (typeof PARTITIONED)[number];
+const KEYS: Readonly<Record<PartitionedTable, string>> = {
+  events: 'id',
+  notifications: 'id',
+  deliveries: 'notification_id',
+  attempts: 'notification_id',
+};
 
 /** A drop waits so long for the statements under way, and holds up those behind it no longer. */
 const DROP_WAIT_MS = 250;
@@ -37,31 +43,61 @@ export async function ensurePartitions(
   });
 }
 
+/** The beginnings of the weeks of which a table has rows, newest first. None that begins after `until`. */
+export async function weeksWithRows(sql: Sql, table: PartitionedTable, until: number): Promise<number[]> {
+  const weeks = (await partitionsOf(sql, [table])).map(({ week }) => week).filter((week) => week <= until);
+  const held = await Promise.all(
+    weeks.map(async (week) => {
+      // Not by the partition's name: another process may drop it just now.
+      const [row] = await sql`
+        select from ${sql(table)}
+        where ${sql(KEYS[table])} >= ${lowestId(week)} and ${sql(KEYS[table])} < ${lowestId(week + WEEK_MS)} limit 1`;
+      return row !== undefined;
+    }),
+  );
+  return weeks.filter((_, at) => held[at]).sort((a, b) => b - a);
+}
+
+export interface Dropped {
+  /** Names of partitions. */
+  readonly dropped: readonly string[];
+  /** The one that was in use; null where all went. */
+  readonly busy: string | null;
+}
+
 /**
  * Drops the partitions whose weeks were over at `before` (Unix milliseconds), the oldest week first and in a week in
- * the order of `tables`. Answers their names. Where one is too busy to be dropped at once, it and what comes after it
- * stay for the next call.
+ * the order of `tables`. Where one is too busy to be dropped at once, it and what comes after it stay for the next call.
  */
 export async function dropPartitions(
   sql: Sql,
   { tables, before }: { readonly tables: readonly PartitionedTable[]; readonly before: number },
-): Promise<string[]> {
+): Promise<Dropped> {
+  const old = (await partitionsOf(sql, tables))
+    .filter(({ week }) => week + WEEK_MS <= before)
+    .sort((a, b) => a.week - b.week || tables.indexOf(a.table) - tables.indexOf(b.table));
+  const dropped: string[] = [];
+  for (const { name } of old) {
+    if (!(await transaction(sql, (tx) => drop(tx, name)).catch(falseWhereBusy))) return { dropped, busy: name };
+    dropped.push(name);
+  }
+  return { dropped, busy: null };
+}
+
+async function partitionsOf(
+  sql: Sql,
+  tables: readonly PartitionedTable[],
+): Promise<readonly { readonly name: string; readonly table: PartitionedTable; readonly week: number }[]> {
   const rows = await sql<{ name: string; table: PartitionedTable }[]>`
     select child.relname as name, parent.relname as table
     from pg_inherits i
     join pg_class child on child.oid = i.inhrelid
     join pg_class parent on parent.oid = i.inhparent
     where parent.relname in ${sql([...tables])} and parent.relkind = 'p' and pg_table_is_visible(parent.oid)`;
-  const old = rows
-    .map(({ name, table }) => ({ name, week: startOf(name), place: tables.indexOf(table) }))
-    .filter(({ week }) => week !== null && week + WEEK_MS <= before)
-    .sort((a, b) => Number(a.week) - Number(b.week) || a.place - b.place);
-  const dropped: string[] = [];
-  for (const { name } of old) {
-    if (!(await transaction(sql, (tx) => drop(tx, name)).catch(falseWhereBusy))) break;
-    dropped.push(name);
-  }
-  return dropped;
+  return rows.flatMap(({ name, table }) => {
+    const week = startOf(name);
+    return week === null ? [] : [{ name, table, week }];
+  });
 }
 
 async function drop(tx: Tx, name: string): Promise<boolean> {

@@ -95,6 +95,7 @@ export async function startInside(deps: {
     safeFetch,
   });
   const onDeliveries = (): void => wake('deliveries');
+  const onActivated = (): void => wake('probes');
   const onFacts = (): void => wake('outbox');
   const ledger = makeLedger({ sql: database.pool('ledger', 3), log, onFacts });
   const running = new Set<Promise<unknown>>();
@@ -160,14 +161,15 @@ export async function startInside(deps: {
           sql: api,
           vault,
           destinations,
+          onActivated,
           outgoing: { addresses: config.outgoingAddresses, since: new Date() },
         }),
-        channelRoutes({ sql: api, vault, destinations }),
+        channelRoutes({ sql: api, vault, destinations, onActivated }),
         ...DESTINATION_PATHS.map(([kind, base]) =>
           deliveryRoutes({
             sql: api,
             base,
-            onDeliveries: () => wake('probes'),
+            onDeliveries: onActivated,
             find: (app, name) => getSubscription({ sql: api }, app, kind, name),
           }),
         ),

@@ -20,9 +20,9 @@ export interface DestinationCounters {
 export const COUNTED_TO = 10_000;
 const DAY_MS = 24 * 3_600_000;
 
-/** By destination id, for every one asked for. A long queue is not counted out: 10,000 rows take 20 ms. */
+/** `now` is the database's by default. By destination id, for every one asked for. A long queue is not counted out: 10,000 rows take 20 ms. */
 export async function readCounters(
-  { sql, now }: { readonly sql: Sql; readonly now: number },
+  { sql, now }: { readonly sql: Sql; readonly now?: number },
   app: number,
   destinationIds: readonly string[],
 ): Promise<ReadonlyMap<string, DestinationCounters>> {
@@ -48,7 +48,7 @@ export async function readCounters(
     cross join lateral (
       select coalesce(sum(succeeded), 0)::integer as succeeded, coalesce(sum(failed), 0)::integer as failed
       from destination_health
-      where app = ${app} and destination_id = asked.id and bucket > ${new Date(now - DAY_MS)}
+      where app = ${app} and destination_id = asked.id and bucket > ${now === undefined ? sql`now() - interval '1 day'` : new Date(now - DAY_MS)}
     ) day`;
   return new Map(
     rows.map(({ id, attempts, delivered, exhausted, stopped, pending, held, ...row }) => [

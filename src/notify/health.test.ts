@@ -80,7 +80,7 @@ test('one that fails for 72 hours has failed: its events are held, and it never 
   const place = await site(t);
   const { ground, look, attempt, status, recipients, becomes } = place;
   const { sql } = ground;
-  await recipients('ops@example.com', 'dev@example.com');
+  await recipients('ops@example.com', 'dev@example.com', 'ops@example.com');
   await becomes('failing', T);
   for (let hour = 1; hour < 72; hour++) {
     await attempt(T + hour * HOUR_MS);
@@ -93,15 +93,15 @@ test('one that fails for 72 hours has failed: its events are held, and it never 
   await attempt(T + 81 * HOUR_MS);
   const { notices, lines } = await look(T + 81 * HOUR_MS + 1);
   assert.equal(await status(), 'failed');
-  assert.deepEqual(notices, ['failed']);
+  assert.deepEqual(notices, ['failed', 'failed']); // to each a mail of their own
   assert.deepEqual(
     lines.map(({ failed, mail }) => [failed, mail]),
-    [[72, 2]],
+    [[72, 3]],
   );
-  assert.deepEqual((await sql`select recipients from destination_notices`)[0]?.recipients, [
-    'ops@example.com',
-    'dev@example.com',
-  ]);
+  assert.deepEqual(
+    (await sql`select recipients from destination_notices order by recipients`).map((row) => row.recipients),
+    [['dev@example.com'], ['ops@example.com']],
+  );
 
   await ground.happen(await ground.message(), {});
   const told = await fanOut({ sql, log: { error: () => {} }, now: Date.now() }, 100);
@@ -109,6 +109,23 @@ test('one that fails for 72 hours has failed: its events are held, and it never 
   for (let minute = 0; minute < 30; minute++) await attempt(T + 81 * HOUR_MS + minute * MINUTE_MS, OK); // late results
   await look(T + 82 * HOUR_MS);
   assert.equal(await status(), 'failed');
+});
+
+test('long ago and just now is no failing all the time: it takes failures in each third of the 72 hours', async (t) => {
+  const { look, attempt, status, becomes } = await site(t);
+  await becomes('failing', T);
+  const at = async (hours: number): Promise<string> => {
+    await attempt(T + hours * HOUR_MS);
+    await look(T + hours * HOUR_MS + 1);
+    return await status();
+  };
+  for (let minute = 1; minute <= 5; minute++) await attempt(T + minute * MINUTE_MS);
+  // We were down, or there was nothing to send.
+  assert.equal(await at(80), 'failing');
+  for (const hours of [81, 90, 103]) assert.equal(await at(hours), 'failing');
+  assert.equal(await at(110), 'failing');
+  assert.equal(await at(127), 'failing'); // the first third, from 55 to 79, is still empty
+  assert.equal(await at(129), 'failed');
 });
 
 test('made active again it is judged by what comes afterwards', async (t) => {
@@ -249,6 +266,31 @@ test('what is too old to matter is removed, and what a deleted destination left'
     [95, 1],
   );
   assert.equal((await sql`select from destination_counters`).length, 1);
+});
+
+test('what waits for a destination that is gone is swept, of others nothing', async (t) => {
+  const { ground, look } = await site(t);
+  const { sql, app } = ground;
+  const [here] = await sql`select id from destinations`;
+  const queued = async (destination: string, count: number): Promise<void> => {
+    await sql`
+      insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
+      select ${app}::integer, ${destination}::uuid, gen_random_uuid(), now() from generate_series(1, ${count})`;
+  };
+  for (const [destination, count] of [
+    ['00000000-0000-7000-8000-000000000001', 3],
+    [String(here?.id), 2],
+    ['ffffffff-0000-7000-8000-000000000001', 12_000],
+  ] as const) {
+    await queued(destination, count);
+  }
+  const left: number[] = [];
+  for (let run = 0; run < 3; run++) {
+    await look(T);
+    left.push((await sql`select from pending_deliveries`).length);
+  }
+  assert.deepEqual(left, [7_005, 2_005, 2]);
+  assert.equal((await sql`select from pending_deliveries where destination_id = ${String(here?.id)}`).length, 2);
 });
 
 interface Site {

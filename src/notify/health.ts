@@ -1,10 +1,10 @@
 // Calls destinations failing, failed, or active again, and sees to it that their people are told.
 import type { HealthThresholds } from '../config.ts';
 import type { Sql } from '../db/pool.ts';
-import { uuidv7 } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Clock } from './clock.ts';
 import type { DestinationKind } from './destination.ts';
+import { sweep } from './leftovers.ts';
 import { startLoop } from './loop.ts';
 import { judge, readStandings, type Standing } from './standing.ts';
 import { nameOf } from './subscriptions.ts';
@@ -62,7 +62,7 @@ interface Changed {
   readonly recipients: number;
 }
 
-/** Does nothing where the status is no longer what it was, or is so again. Of notices that were not sent yet only the latest is left. */
+/** Does nothing where the status is no longer what it was, or is so again. Of notices that were not sent yet only the latest are left. */
 async function change(
   deps: HealthDeps,
   standing: Standing,
@@ -81,9 +81,12 @@ async function change(
     ), superseded as (
       delete from destination_notices n using changed c where n.app = c.app and n.destination_id = c.id
     ), told as (
+      -- one for each: nobody sees the others, and of two that one of is refused for now the other is told
       insert into destination_notices (app, id, destination_id, status, recipients, next_attempt_at, created_at)
-      select app, ${uuidv7(now)}, id, ${to}, notification_emails, ${at}, ${at} from changed
-      where ${tells} and cardinality(notification_emails) > 0
+      select c.app, gen_random_uuid(), c.id, ${to}, array[recipient.address], ${at}, ${at}
+      from changed c
+      cross join lateral (select distinct unnest(c.notification_emails) as address) recipient
+      where ${tells}
     )
     select kind, cardinality(notification_emails) as recipients from changed`;
   if (changed === undefined) return;
@@ -102,7 +105,7 @@ function oldestKept({ failingMinutes, failedHours }: HealthThresholds, now: numb
   return new Date(now - Math.max(failingMinutes * MINUTE_MS, failedHours * HOUR_MS) - DAY_MS);
 }
 
-/** Answers how many went, `PRUNED_AT_ONCE` at most. */
+/** Answers how many went of what there may be much of, `PRUNED_AT_ONCE` at most of each. */
 async function prune(sql: Sql, before: Date): Promise<number> {
   const gone = await sql`
     delete from destination_health h using (
@@ -123,5 +126,5 @@ async function prune(sql: Sql, before: Date): Promise<number> {
       returning app, destination_id
     )
     delete from destination_health h using orphaned o where h.app = o.app and h.destination_id = o.destination_id`;
-  return gone.count;
+  return Math.max(gone.count, await sweep(sql, PRUNED_AT_ONCE));
 }

@@ -147,13 +147,14 @@ test('notifications of an application, by each filter', async (t) => {
 test('a filter that leaves nothing reads each row twice at most, also while nothing is known of the table', async (t) => {
   const ground = await grounded(t);
   const { app, hook } = ground;
-  const count = 60_000;
+  const count = 50_000;
   const now = Date.now();
   await rest(
     ground,
     hook,
     Array.from({ length: count }, (_, index) => ({ at: now - index })),
   );
+  await ground.sql`update notifications set subject = repeat('x', 1500)`; // takes it for a million, by its pages
   const sql = connect(ground.connection, { max: 1 }); // whose figures are asked for below
   t.after(() => sql.end());
   const read = async (): Promise<number> => {
@@ -165,7 +166,8 @@ test('a filter that leaves nothing reads each row twice at most, also while noth
   const before = await read();
   const page = await listNotifications(sql, app, { limit: 50, grantId: '00000000-0000-4000-8000-000000000000' });
   assert.deepEqual(page, { items: [], next: null });
-  assert.ok((await read()) - before <= 2.1 * count, `${(await read()) - before}`);
+  const entries = (await read()) - before;
+  assert.ok(entries <= 4.1 * count, `${entries}`); // its old version each time too
 });
 
 test('a notification with its payload and all its deliveries, those of deleted destinations too', async (t) => {

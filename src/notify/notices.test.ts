@@ -6,7 +6,9 @@ import { type NotifyGround, notifyGround } from '../../test/support/notify-groun
 import { until } from '../../test/support/notify-run.ts';
 import { uuidv7 } from '../ids.ts';
 import { makePostman } from '../providers/postman.ts';
+import { startHealth } from './health.ts';
 import { type Notices, startNotices } from './notices.ts';
+import { BUCKET_MS } from './standing.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -97,6 +99,41 @@ test('of what is over nobody is told', async (t) => {
   await until('the log', async () => lines.length === 2);
   assert.deepEqual(lines, ['notice.outdated', 'notice.outdated']);
   assert.equal(box.letters.length, 0);
+});
+
+test('to each a mail of their own: one that is refused for now is told later, the others at once', async (t) => {
+  const { ground, start, letterBox, clock, lines } = await site(t);
+  const { sql, app } = ground;
+  const { id } = await ground.destination('https://receiver.test/hook');
+  await sql`
+    update destinations set notification_emails = '{dev@example.com,ops@example.com}', status_updated_at = 'epoch'`;
+  const bucket = Math.floor(T / BUCKET_MS) * BUCKET_MS;
+  await tried(sql, ...[15, 10, 5, 5, 0].map((m) => ({ app, destinationId: id, at: bucket - m * MINUTE_MS })));
+  const box = await letterBox();
+  box.refuse((address) => address === 'dev@example.com');
+  const notices = start(box);
+  const health = startHealth({
+    sql,
+    log: { info: () => {}, warn: () => {}, error: (fields: object) => assert.fail(JSON.stringify(fields)) },
+    clock: { now: () => clock.ms, keep: async () => {} },
+    thresholds: { failingMinutes: 15, failedHours: 72, failurePercent: 95 },
+    canMail: true,
+    onNotices: () => notices.wake(),
+    everyMs: HOUR_MS,
+  });
+  await until('both were tried', async () => {
+    notices.wake();
+    return lines.length === 2;
+  });
+  await health.stop();
+  assert.deepEqual(lines.toSorted(), ['notice.failed', 'notice.sent']);
+  assert.deepEqual(box.recipients, [['ops@example.com']]);
+  assert.doesNotMatch(box.letters[0] ?? '', /dev@/);
+  box.refuse(() => false);
+  clock.ms += MINUTE_MS;
+  notices.wake();
+  await gone(ground);
+  assert.deepEqual(box.recipients, [['ops@example.com'], ['dev@example.com']]);
 });
 
 test('several processes send it once', async (t) => {

@@ -1,4 +1,4 @@
-// Mail to the people who answer for a destination. A row of `destination_notices` is the job.
+// Mail to the people who answer for a destination, to each a mail of their own. A row of `destination_notices` is the job.
 import type { Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { Letter, Postman } from '../providers/postman.ts';

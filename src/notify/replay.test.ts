@@ -89,28 +89,141 @@ test('states and triggers choose', async (t) => {
 test('of a list everything that rests is queued, and for the others it says why not', async (t) => {
   const ground = await grounded(t);
   const { sql, app, hook } = ground;
-  const [delivered, waiting, erased] = await rest(ground, hook, [{ state: 'delivered' }, {}, {}]);
-  assert.ok(delivered && waiting && erased);
+  const [delivered, waiting, underWay, erased, erasedToo] = await rest(ground, hook, [
+    { state: 'delivered' },
+    {},
+    {},
+    {},
+    {},
+  ]);
+  assert.ok(delivered && waiting && underWay && erased && erasedToo);
   const unknown = uuidv7();
-  await sql`update notifications set message_id = ${uuidv7()} where id = ${erased}`;
-  await sql`
-    insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
-    values (${app}, ${hook}, ${waiting}, now())`;
-  assert.deepEqual(await replay({ sql }, app, hook, { ids: [waiting, unknown, delivered, erased] }), {
+  await sql`update notifications set message_id = ${uuidv7()} where id in ${sql([erased, erasedToo])}`;
+  await wait(ground, hook, [waiting, erasedToo]);
+  await wait(ground, hook, [underWay], true);
+  const ids = [waiting, underWay, unknown, delivered, erased, erasedToo];
+  assert.deepEqual(await replay({ sql }, app, hook, { ids }), {
     kind: 'replayed',
-    queued: 1,
-    gone: 1,
+    queued: 2,
+    gone: 2,
     left: [
-      { id: waiting, why: 'pending' },
+      { id: underWay, why: 'under_way' },
       { id: unknown, why: 'unknown' },
       { id: erased, why: 'gone' },
+      { id: erasedToo, why: 'gone' },
     ],
     next: null,
   });
-  assert.deepEqual((await queueOf(ground)).map(({ id }) => id).sort(), [delivered, waiting].sort());
+  assert.deepEqual(
+    (await queueOf(ground)).filter(({ due }) => due),
+    [
+      { id: waiting, round: 2, attempts: 3, due: true },
+      { id: delivered, round: 1, attempts: 0, due: true },
+    ].sort((a, b) => (a.id < b.id ? -1 : 1)),
+  );
   // The range passes over what is gone, and says so.
   const range = await replay({ sql }, app, hook, { since: 0 });
   assert.deepEqual(range, { kind: 'replayed', queued: 0, gone: 1, left: [], next: null });
+});
+
+test('what waits for its next attempt is made due where a range asks for it, in the round it is in', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const now = Date.now();
+  const since = now - 20 * MINUTE_MS;
+  const all = await rest(ground, hook, [
+    { at: since - 1 },
+    { at: since },
+    { at: since + 1, trigger: 'message.link_clicked' },
+    { at: since + 2 },
+    { at: since + 3 },
+    { at: since + 4 },
+    { at: since + 5 },
+  ]);
+  const [early = '', first = '', click = '', underWay = '', erased = '', lost = '', held = ''] = all;
+  await sql`delete from deliveries where notification_id <> ${held}`;
+  await sql`update notifications set message_id = ${uuidv7()} where id = ${erased}`;
+  await wait(ground, hook, [early, first, click, erased]);
+  await wait(ground, hook, [underWay, lost], true);
+  await sql`
+    update pending_deliveries set claimed_until = now(), next_attempt_at = now() where notification_id = ${lost}`; // due
+  const due = async (): Promise<string[]> => (await queueOf(ground)).flatMap(({ id, due }) => (due ? [id] : []));
+  let woken = 0;
+  const deps = { sql, onDeliveries: () => void woken++ };
+  assert.equal(queuedOf(await replay(deps, app, hook, { since, until: since + 5 })), 0); // not among the usual states
+  assert.deepEqual([await due(), woken], [[lost], 0]);
+  const some = { since, states: ['pending'], triggers: ['message.link_clicked'] } as const;
+  assert.equal(queuedOf(await replay(deps, app, hook, some)), 1);
+  assert.deepEqual((await due()).toSorted(), [click, lost].toSorted());
+  assert.equal(queuedOf(await replay(deps, app, hook, { since, states: ['pending', 'held'] })), 2);
+  assert.deepEqual((await due()).toSorted(), [click, first, held, lost].toSorted());
+  assert.equal(queuedOf(await replay(deps, app, hook, { since, states: ['pending', 'held'] })), 0);
+  assert.equal(woken, 2);
+  assert.deepEqual(
+    (await queueOf(ground)).filter(({ id }) => id === first),
+    [{ id: first, round: 2, attempts: 3, due: true }],
+  );
+});
+
+test('a queue longer than a call is made due bit by bit, with what rests in between', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const now = Date.now();
+  const since = now - 60 * MINUTE_MS;
+  const ids = await rest(
+    ground,
+    hook,
+    Array.from({ length: 100_010 }, (_, index) => ({ at: since + index })),
+  );
+  const waiting = ids.filter((_, index) => index % 2 === 0);
+  await sql`delete from deliveries where notification_id = any(${waiting}::uuid[])`;
+  await wait(ground, hook, waiting);
+  let queued = 0;
+  let calls = 0;
+  for (let after: string | undefined, more = true; more; calls++) {
+    const answer = await replay({ sql }, app, hook, { since, states: ['pending', 'held'], after });
+    assert.equal(answer.kind, 'replayed');
+    if (answer.kind !== 'replayed') return;
+    queued += answer.queued;
+    more = answer.next !== null;
+    after = answer.next ?? undefined;
+  }
+  assert.deepEqual([queued, calls], [100_010, 1]);
+  assert.equal((await sql`select from pending_deliveries where next_attempt_at > now()`).length, 0);
+});
+
+test('of a grant that was deleted nothing is told any more, but for what is told of the grant itself', async (t) => {
+  const ground = await grounded(t);
+  const { sql, app, hook } = ground;
+  const [opened = '', mail = '', granted = '', waiting = ''] = await rest(ground, hook, [
+    {},
+    { trigger: 'message.created' },
+    { trigger: 'grant.deleted' },
+    {},
+  ]);
+  await sql`
+    update notifications set message_id = null, sequence = null, subject = ${ground.grantId}
+    where id in ${sql([mail, granted])}`;
+  await sql`delete from deliveries where notification_id = ${waiting}`;
+  await wait(ground, hook, [waiting]);
+  await sql`update grants set state = 'deleted', deleted_at = now()`;
+  const deps = { sql };
+  const ids = [opened, mail, waiting];
+  assert.deepEqual(await replay(deps, app, hook, { ids }), {
+    kind: 'replayed',
+    queued: 0,
+    gone: 3,
+    left: ids.map((id) => ({ id, why: 'gone' })),
+    next: null,
+  });
+  assert.deepEqual(await retryDelivery(deps, app, hook, opened), { kind: 'gone' });
+  assert.deepEqual(await retryDelivery(deps, app, hook, waiting), { kind: 'gone' });
+  const range = await replay(deps, app, hook, { since: 0, states: ['pending', 'held'] });
+  assert.deepEqual(range, { kind: 'replayed', queued: 1, gone: 2, left: [], next: null });
+  assert.deepEqual(
+    (await queueOf(ground)).filter(({ due }) => due).map(({ id }) => id),
+    [granted],
+  );
 });
 
 test('nothing is queued for a destination that is not served, or is not there', async (t) => {
@@ -177,9 +290,8 @@ test('replays at once, and what is being settled meanwhile: each is queued once,
     ]),
     ...batches.map((batch) => settle(sql, batch.map(delivered), new Date())),
   ]);
-  const queued = answers.map((answer) => (answer.kind === 'replayed' ? answer.queued : 0));
-  const rows = await sql<{ id: string; queued: number; resting: number }[]>`
-    select n.id, count(p.app)::integer as queued, count(d.app)::integer as resting
+  const rows = await sql<{ id: string; queued: number; resting: number; round: number | null }[]>`
+    select n.id, count(p.app)::integer as queued, count(d.app)::integer as resting, max(p.round) as round
     from notifications n
     left join pending_deliveries p on p.notification_id = n.id
     left join deliveries d on d.notification_id = n.id
@@ -189,10 +301,10 @@ test('replays at once, and what is being settled meanwhile: each is queued once,
     rows.filter((row) => row.queued + row.resting !== 1),
     [],
   );
-  assert.equal(
-    queued.reduce((a, b) => a + b),
-    rows.filter((row) => row.queued === 1).length,
-  );
+  // Begun anew by one of them; to the others, which asked for it, it was queued already.
+  const begun = rows.filter((row) => row.queued === 1);
+  assert.deepEqual([...new Set(begun.map(({ round }) => round))], [1]);
+  assert.ok(answers.reduce((sum, answer) => sum + (queuedOf(answer) ?? 0), 0) >= begun.length);
 });
 
 test('what a fan-out holds back that saw the destination paused is not missed', async (t) => {
@@ -250,6 +362,15 @@ test('a retry begins anew what rests, hastens what waits and leaves alone what i
   await sql`update notifications set message_id = ${uuidv7()} where id = ${String(erased)}`;
   assert.deepEqual(await retryDelivery(deps, app, hook, String(erased)), { kind: 'gone' });
 });
+
+/** Their fourth attempt of the third round is an hour ahead, or under way. */
+async function wait({ sql, app }: NotifyGround, hook: string, ids: readonly string[], underWay = false): Promise<void> {
+  await sql`
+    insert into pending_deliveries (app, destination_id, notification_id, round, attempts, next_attempt_at, claimed_until)
+    select ${app}::integer, ${hook}::uuid, id, 2, 3, now() + interval '1 hour',
+      case when ${underWay} then now() + interval '1 hour' end
+    from unnest(${[...ids]}::uuid[]) as waiting (id)`;
+}
 
 function queuedOf(answer: Awaited<ReturnType<typeof replay>>): number | null {
   return answer.kind === 'replayed' ? answer.queued : null;

@@ -1,17 +1,22 @@
-// What came to rest is delivered anew: it leaves the history and joins the queue, with a round of its own.
+// What came to rest is delivered anew: it leaves the history and joins the queue, with a round of its own. What waits for
+// its next attempt waits no longer.
 import { lowestId } from '../db/partitions.ts';
 import { retrying, type Sql, type Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
+import { hasten, type Target, WINDOW, WINDOWS } from './hastening.ts';
 import type { DestinationStatus } from './subscriptions.ts';
 
 export interface ReplayDeps {
   readonly sql: Sql;
-  /** Told once deliveries were queued. */
+  /** Told once deliveries were queued or made due. */
   readonly onDeliveries?: (() => void) | undefined;
 }
 
 export const REST_STATES = ['held', 'exhausted', 'stopped', 'delivered'] as const;
 export type RestState = (typeof REST_STATES)[number];
+/** What a replay by time may be asked for. `pending`: those that wait for their next attempt. */
+export const REPLAYABLE = ['pending', ...REST_STATES] as const;
+export type Replayable = (typeof REPLAYABLE)[number];
 /** What is replayed where nothing else is asked for. */
 export const UNDELIVERED = ['held', 'exhausted', 'stopped'] as const satisfies readonly RestState[];
 
@@ -21,24 +26,25 @@ export type ReplayOrder = TimeRange | Notifications;
 export interface TimeRange {
   readonly since: number;
   readonly until?: number | undefined;
-  readonly states?: readonly RestState[] | undefined;
+  readonly states?: readonly Replayable[] | undefined;
   readonly triggers?: readonly string[] | undefined;
   /** The `next` of an earlier answer: goes on behind it. */
   readonly after?: string | undefined;
 }
 
-/** These notifications, in whatever state they rest. */
+/** These notifications, in whatever state they are. */
 export interface Notifications {
   readonly ids: readonly string[];
 }
 
 export interface Replayed {
   readonly kind: 'replayed';
+  /** Begun anew, or made due in the round they are in. */
   readonly queued: number;
-  /** Cannot be made any more because what they tell of was erased; they stay where they are. */
+  /** Cannot be made any more: what they tell of was erased, or its grant deleted. They stay where they are. */
   readonly gone: number;
   /** Of a list: those that were not queued, and why. */
-  readonly left: readonly { readonly id: string; readonly why: 'pending' | 'gone' | 'unknown' }[];
+  readonly left: readonly { readonly id: string; readonly why: 'under_way' | 'gone' | 'unknown' }[];
   /** The last notification looked at where there are more; null at the end. */
   readonly next: string | null;
 }
@@ -52,14 +58,11 @@ export type Retried =
   | { readonly kind: 'no_delivery' | 'gone' }
   | Refusal;
 
-/** Rows that one transaction moves, and how many such windows a call looks at: two to four seconds of work. */
-const WINDOW = 5_000;
-const WINDOWS = 20;
-
 /**
  * Queues deliveries of a destination anew, oldest first and due at once, in transactions of at most 5,000; a call looks
- * at 100,000. Those that are still pending are left alone. They keep the order of their notifications among themselves,
- * and how fast they leave is up to the destination's pace, as ever.
+ * at 100,000. Those that wait for their next attempt are made due where they are asked for; those under way are left
+ * alone. They keep the order of their notifications among themselves, and how fast they leave is up to the destination's
+ * pace, as ever.
  */
 export async function replay(
   deps: ReplayDeps,
@@ -91,27 +94,17 @@ export async function retryDelivery(
       const entry = await enter(tx, app, destinationId);
       if ('kind' in entry) return entry;
       const target: Target = { app, destinationId, now: entry.now };
-      const ours = tx`app = ${app} and destination_id = ${destinationId} and notification_id = ${notificationId}`;
-      const due = await tx`
-        update pending_deliveries set next_attempt_at = least(next_attempt_at, ${entry.now})
-        where ${ours} and (claimed_until is null or claimed_until <= ${entry.now})`;
-      if (due.count > 0) return { kind: 'due' };
+      const which: Fragment = tx`d.notification_id = ${notificationId}`;
+      const hastened = await hasten(tx, target, tx`${which} and ${tellable(tx, app)}`);
+      if (hastened.size > 0) return { kind: 'due' };
       const [left] = await leftOut(tx, target, [notificationId]);
-      if (left?.why === 'pending') return { kind: 'under_way' };
-      if (left !== undefined) return { kind: left.why === 'gone' ? 'gone' : 'no_delivery' };
-      await queue(tx, target, { which: tx`d.notification_id = ${notificationId}`, states: REST_STATES });
+      if (left !== undefined) return { kind: left.why === 'unknown' ? 'no_delivery' : left.why };
+      await queue(tx, target, { which, states: REST_STATES });
       return { kind: 'queued' };
     }),
   );
   if (retried.kind === 'queued' || retried.kind === 'due') deps.onDeliveries?.();
   return retried;
-}
-
-interface Target {
-  readonly app: number;
-  readonly destinationId: string;
-  /** The database's, the same for all that one call queues. */
-  readonly now: Date;
 }
 
 type Fragment = ReturnType<Sql>;
@@ -165,15 +158,24 @@ async function queueWindow(
   const first = lowestId(since);
   const from: Fragment = after === undefined || after < first ? tx`>= ${first}` : tx`> ${after}`;
   const end: Fragment = tx`< ${until === undefined ? HIGHEST_ID : lowestId(until)}`;
-  const indexed: Fragment = states.includes('delivered') ? tx`` : tx`and d.state <> 'delivered'`;
-  const [last] = await tx<{ id: string }[]>`
-    select d.notification_id as id from deliveries d
-    where d.app = ${target.app} and d.destination_id = ${target.destinationId} ${indexed}
-      and d.notification_id ${from} and d.notification_id ${end}
-    order by d.notification_id offset ${WINDOW - 1} limit 1`;
-  const to: Fragment = last === undefined ? end : tx`<= ${last.id}`;
-  const which: Fragment = tx`d.notification_id ${from} and d.notification_id ${to} ${indexed}`;
-  return { ...(await queue(tx, target, { which, states, triggers })), next: last?.id ?? null };
+  const rests = REST_STATES.filter((state) => states.includes(state));
+  const waits = states.includes('pending');
+  const nth = (table: Fragment): Fragment => tx`(
+    select d.notification_id from ${table}
+    and d.app = ${target.app} and d.destination_id = ${target.destinationId}
+    and d.notification_id ${from} and d.notification_id ${end}
+    order by d.notification_id offset ${WINDOW - 1} limit 1)`;
+  const none: Fragment = tx`null::uuid`;
+  const [last] = await tx<{ id: string | null }[]>`
+    select least(
+      ${rests.length === 0 ? none : nth(tx`deliveries d where ${indexed(tx, rests)}`)},
+      ${waits ? nth(tx`pending_deliveries d where true`) : none}) as id`;
+  const next = last?.id ?? null;
+  const which: Fragment = tx`d.notification_id ${from} and d.notification_id ${next === null ? end : tx`<= ${next}`}`;
+  const ahead: Fragment = tx`d.next_attempt_at > ${target.now} and ${tellable(tx, target.app, triggers)}`;
+  const hastened = waits ? (await hasten(tx, target, tx`${which} and ${ahead}`)).size : 0;
+  const { queued, gone } = await queue(tx, target, { which, states: rests, triggers });
+  return { queued: queued + hastened, gone, next };
 }
 
 async function queueListed(sql: Sql, target: Target, ids: readonly string[]): Promise<Replayed | Refusal> {
@@ -181,11 +183,12 @@ async function queueListed(sql: Sql, target: Target, ids: readonly string[]): Pr
     transaction(sql, async (tx) => {
       const entry = await enter(tx, target.app, target.destinationId);
       if ('kind' in entry) return entry;
-      const left = await leftOut(tx, target, ids);
       const which: Fragment = tx`d.notification_id = any(${[...ids]}::uuid[])`;
+      const hastened = await hasten(tx, target, tx`${which} and ${tellable(tx, target.app)}`);
+      const left = (await leftOut(tx, target, ids)).filter(({ id }) => !hastened.has(id));
       const { queued } = await queue(tx, target, { which, states: REST_STATES });
       const gone = left.filter(({ why }) => why === 'gone').length;
-      return { kind: 'replayed', queued, gone, left, next: null };
+      return { kind: 'replayed', queued: queued + hastened.size, gone, left, next: null };
     }),
   );
 }
@@ -201,24 +204,39 @@ async function leftOut(
     select asked.id, left_out.why
     from unnest(${[...ids]}::uuid[]) with ordinality as asked (id, at)
     cross join lateral (select case
-      when (select true from pending_deliveries where ${ours}) then 'pending'
-      when (select true from deliveries where ${ours}) is null then 'unknown'
-      when ${told(tx, app, tx`asked.id`)} is null then 'gone' end as why) left_out
+      when (select true from pending_deliveries where ${ours}) is null
+        and (select true from deliveries where ${ours}) is null then 'unknown'
+      when ${told(tx, app, tx`asked.id`)} is null then 'gone'
+      when (select true from pending_deliveries where ${ours}) then 'under_way' end as why) left_out
     where left_out.why is not null
     order by asked.at`;
   return [...rows];
 }
 
-/** A notification's trigger; null where it cannot be made any more. */
+/** A notification's trigger; null where it cannot be made any more, as delivery judges it (`contents.ts`). */
 function told(tx: Tx, app: number, id: Fragment): Fragment {
+  const message: Fragment = tx`from messages m where m.app = n.app and m.id = n.message_id`;
   return tx`(
     select n.trigger from notifications n
-    where n.app = ${app} and n.id = ${id} and (
-      n.message_id is null or (select true from messages m where m.app = n.app and m.id = n.message_id)))`;
+    where n.app = ${app} and n.id = ${id} and (n.message_id is null or (select true ${message}))
+      and (select g.state from grants g where g.app = n.app and g.id = coalesce((select m.grant_id ${message}),
+        case when n.trigger = 'message.created' and n.subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+          then n.subject::uuid end)) is distinct from 'deleted')`;
+}
+
+/** Whether that of a row `d` can be made, and is one of these. */
+function tellable(tx: Tx, app: number, triggers?: readonly string[]): Fragment {
+  const trigger = told(tx, app, tx`d.notification_id`);
+  return triggers === undefined ? tx`${trigger} is not null` : tx`${trigger} = any(${[...triggers]}::text[])`;
+}
+
+/** As the partial index has those that were not delivered. */
+function indexed(tx: Tx, states: readonly RestState[]): Fragment {
+  return states.includes('delivered') ? tx`true` : tx`d.state <> 'delivered'`;
 }
 
 interface Choice {
-  /** A condition on `deliveries d`. */
+  /** A condition on the notifications of `deliveries d`. */
   readonly which: Fragment;
   readonly states: readonly RestState[];
   readonly triggers?: readonly string[] | undefined;
@@ -234,11 +252,12 @@ async function queue(
   { app, destinationId, now }: Target,
   { which, states, triggers }: Choice,
 ): Promise<{ readonly queued: number; readonly gone: number }> {
+  if (states.length === 0) return { queued: 0, gone: 0 };
   const [row] = await tx<{ queued: number; gone: number }[]>`
     with resting as materialized (
       select d.notification_id, d.round, ${told(tx, app, tx`d.notification_id`)} as told
       from deliveries d
-      where d.app = ${app} and d.destination_id = ${destinationId} and ${which}
+      where d.app = ${app} and d.destination_id = ${destinationId} and ${which} and ${indexed(tx, states)}
         and d.state = any(${[...states]}::text[])
         and (
           select true from pending_deliveries p

@@ -6,6 +6,7 @@ import {
   type Subscription,
   type SubscriptionDeps,
   secretContext,
+  timeOf,
 } from './subscriptions.ts';
 
 /** How long the old secret signs beside the new one. */
@@ -27,7 +28,7 @@ export async function rotateSecret(
 ): Promise<{ readonly subscription: Subscription; readonly secret: string }> {
   const { id } = await getSubscription(deps, app, 'webhook', wireId);
   const secret = makeSecret();
-  const at = deps.now?.() ?? Date.now();
+  const at = (await timeOf(deps)).getTime();
   const [subscription] = await deps.sql<Subscription[]>`
     update destinations set
       secret = ${deps.vault.seal(secret, secretContext(id))},

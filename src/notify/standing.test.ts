@@ -27,15 +27,16 @@ test('an active one fails at 95 % over the whole time, and with five attempts at
 test('a failing one recovers below 95 %, with something that arrived', () => {
   assert.equal(failing({ failed: 94, succeeded: 5 }, null), 'active');
   assert.equal(failing({ failed: 95, succeeded: 5 }, null), null);
-  assert.equal(failing({ failed: 0, succeeded: 1, spanMs: 0 }, { succeeded: 1, failed: 99 }), 'active');
+  assert.equal(failing({ failed: 0, succeeded: 1, spanMs: 0 }, { succeeded: 1, failed: 99, thirds: 3 }), 'active');
 });
 
 test('a failing one has failed after its time, unless nothing was tried lately', () => {
   assert.equal(failing({}, null), null);
-  assert.equal(failing({}, { succeeded: 0, failed: 5 }), 'failed');
-  assert.equal(failing({}, { succeeded: 0, failed: 4 }), null);
-  assert.equal(failing({}, { succeeded: 6, failed: 94 }), null);
-  assert.equal(failing({ idleMs: 20 * MINUTE_MS }, { succeeded: 0, failed: 99 }), null);
+  assert.equal(failing({}, { succeeded: 0, failed: 5, thirds: 3 }), 'failed');
+  assert.equal(failing({}, { succeeded: 0, failed: 4, thirds: 3 }), null);
+  assert.equal(failing({}, { succeeded: 6, failed: 94, thirds: 3 }), null);
+  assert.equal(failing({}, { succeeded: 0, failed: 99, thirds: 2 }), null);
+  assert.equal(failing({ idleMs: 20 * MINUTE_MS }, { succeeded: 0, failed: 99, thirds: 3 }), null);
 });
 
 test('the share is a setting', () => {

@@ -7,6 +7,7 @@ export const BUCKET_MS = 300_000;
 
 /** Fewer say nothing: one notification has three attempts in its first five minutes. */
 const FEWEST = 5;
+const THIRDS = 3;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** Neighbouring five minutes may be a second apart. */
@@ -15,6 +16,12 @@ const SHORTEST_MS = 2 * BUCKET_MS;
 export interface Tally {
   readonly succeeded: number;
   readonly failed: number;
+}
+
+/** Since it began to fail. */
+export interface Since extends Tally {
+  /** In how many thirds of the last `failedHours` an attempt failed: 0 to 3. */
+  readonly thirds: number;
 }
 
 /** The newest attempts: those of the last `failingMinutes`, and as many before them as it takes to have five. */
@@ -32,8 +39,8 @@ export interface Standing {
   readonly statusUpdatedAt: Date;
   /** Of an active one only what came after it was last made active: what it was forgiven is not held against it again. */
   readonly recent: Recent;
-  /** Since it began to fail; null where that is less than `failedHours` ago, and for an active one. */
-  readonly since: Tally | null;
+  /** Null where it began to fail less than `failedHours` ago, and for an active one. */
+  readonly since: Since | null;
 }
 
 /** What it is to be called from now on, null for no change. Never away from `failed`: that is for its owner. */
@@ -48,9 +55,10 @@ export function judge(
     return enough(recent) && isLong && isBad(recent) ? 'failing' : null;
   }
   if (recent.succeeded > 0 && !isBad(recent)) return 'active';
-  // Nobody is given up who was not tried just now: while we were down, or had nothing to send, time proves nothing.
+  // Nobody is given up who was not tried just now, and before that in each third of the time: while we were down, or had
+  // nothing to send, time proves nothing.
   const isFresh = recent.failed > 0 && recent.idleMs < windowOf(failingMinutes) + BUCKET_MS;
-  return since !== null && enough(since) && isFresh && isBad(since) ? 'failed' : null;
+  return since !== null && since.thirds === THIRDS && enough(since) && isFresh && isBad(since) ? 'failed' : null;
 }
 
 /** Those whose status may have to change. A handful of rows of each destination are read, by the primary key. */
@@ -61,6 +69,7 @@ export async function readStandings(sql: Sql, thresholds: HealthThresholds, now:
   const most = Math.max(FEWEST, (binOf(now) - from) / BUCKET_MS + 2);
   const oldest = new Date(Math.min(now - failedHours * HOUR_MS, from));
   const overdue = new Date(now - failedHours * HOUR_MS);
+  const thirdMs = (failedHours * HOUR_MS) / THIRDS;
   const rows = await sql<Row[]>`
     select d.app, d.id, d.status, d.status_updated_at, recent.*, since.*
     from destinations d
@@ -82,7 +91,9 @@ export async function readStandings(sql: Sql, thresholds: HealthThresholds, now:
       where bucket >= ${new Date(from)} or coalesce(newer, 0) < ${FEWEST}
     ) recent
     cross join lateral (
-      select sum(succeeded)::integer as since_succeeded, sum(failed)::integer as since_failed
+      select sum(succeeded)::integer as since_succeeded, sum(failed)::integer as since_failed,
+        count(distinct div((extract(epoch from ${new Date(now)} - bucket) * 1000)::bigint, ${thirdMs}))
+          filter (where failed > 0 and bucket > ${overdue})::integer as thirds
       from destination_health h
       where d.status = 'failing' and d.status_updated_at <= ${overdue} -- inside, where it spares the scan
         and h.app = d.app and h.destination_id = d.id and bucket between d.status_updated_at and ${new Date(now)}
@@ -103,7 +114,7 @@ export async function readStandings(sql: Sql, thresholds: HealthThresholds, now:
     since:
       row.since_failed === null || row.since_succeeded === null
         ? null
-        : { succeeded: row.since_succeeded, failed: row.since_failed },
+        : { succeeded: row.since_succeeded, failed: row.since_failed, thirds: row.thirds },
   }));
 }
 
@@ -118,6 +129,7 @@ interface Row {
   readonly last: Date;
   readonly since_succeeded: number | null;
   readonly since_failed: number | null;
+  readonly thirds: number;
 }
 
 function windowOf(failingMinutes: number): number {

@@ -6,7 +6,8 @@ import { until } from '../../test/support/notify-run.ts';
 import { everyTopic } from '../../test/support/pubsub-wire.ts';
 import { type Behaviour, echoChallenge, type Receiver, startReceiver, status } from '../../test/support/receiver.ts';
 import { transaction } from '../db/transaction.ts';
-import { uuidv7, wireId } from '../ids.ts';
+import { uuidTime, uuidv7, wireId } from '../ids.ts';
+import { readSubscribers } from './subscribers.ts';
 import {
   createSubscription,
   deleteSubscription,
@@ -139,6 +140,113 @@ test('one whose address breaks a newer rule can be paused, and moved, but not ma
   assert.deepEqual([back.status, back.address], ['active', address]);
 });
 
+test('one that is made active again has all that waits for it due, what is under way left alone', async (t) => {
+  const { ground, deps, receiver } = await place(t);
+  const { sql, app } = ground;
+  const { id } = await ground.destination((await receiver()).url);
+  const other = await ground.destination('https://receiver.test/other');
+  const name = wireId('wh', id);
+  let woken = 0;
+  const told = { ...deps, onActivated: () => void woken++ };
+  for (const status of ['paused', 'failed', 'failing']) {
+    await sql`delete from pending_deliveries`;
+    await sql`
+      insert into pending_deliveries (app, destination_id, notification_id, round, attempts, next_attempt_at, claimed_until)
+      select ${app}::integer, destination::uuid, gen_random_uuid(), 1, 2, now() + interval '1 hour', held::timestamptz
+      from unnest(${[id, id, other.id]}::text[], ${[null, 'infinity', null]}::text[], ${[6_000, 1, 1]}::integer[])
+        as queue (destination, held, count), generate_series(1, count)`;
+    await sql`update destinations set status = ${status} where id = ${id}`;
+    await updateSubscription(told, app, 'webhook', name, { description: 'still so' });
+    await updateSubscription(told, app, 'webhook', name, { status: 'active' });
+    const left = await sql<{ id: string; held: boolean; due: boolean; count: number }[]>`
+      select destination_id as id, claimed_until is not null as held, next_attempt_at <= now() as due,
+        count(*)::integer as count
+      from pending_deliveries where round = 1 and attempts = 2 group by 1, 2, 3 order by 4 desc, 2`;
+    assert.deepEqual(
+      [...left],
+      [
+        { id, held: false, due: true, count: 6_000 },
+        { id: other.id, held: false, due: false, count: 1 },
+        { id, held: true, due: false, count: 1 },
+      ],
+      status,
+    );
+  }
+  assert.equal(woken, 3);
+  await updateSubscription(told, app, 'webhook', name, { status: 'active' });
+  assert.equal(woken, 3); // it was active
+});
+
+test('one that is asked to be active again is asked whether it is there, and since when it was active stays', async (t) => {
+  const { ground, deps, receiver } = await place(t);
+  const { sql, app } = ground;
+  const target = await receiver();
+  const { id } = await ground.destination(target.url);
+  const name = wireId('wh', id);
+  await sql`update destinations set status_updated_at = 'epoch'`;
+  const same = await updateSubscription(deps, app, 'webhook', name, { status: 'active' });
+  assert.deepEqual([target.received.length, same.status, same.statusUpdatedAt.getTime()], [1, 'active', 0]);
+  target.behave(status(404), 'everything');
+  await assert.rejects(
+    updateSubscription(deps, app, 'webhook', name, { status: 'active', description: 'x' }),
+    UNVERIFIED,
+  );
+  assert.deepEqual(await getSubscription(deps, app, 'webhook', name), same);
+  // Called failing while it was asked: the answer proves the contrary.
+  target.behave((request, response) => {
+    void sql`update destinations set status = 'failing', status_updated_at = now()`.then(() =>
+      echoChallenge(request, response),
+    );
+  }, 'everything');
+  const back = await updateSubscription(deps, app, 'webhook', name, { status: 'active' });
+  assert.equal(back.status, 'active');
+  assert.ok(back.statusUpdatedAt.getTime() > 0);
+});
+
+test('times are the database’s, whatever the clock of this process says', async (t) => {
+  const { ground, deps, receiver } = await place(t);
+  const { sql, app } = ground;
+  const [began] = await sql<{ now: Date }[]>`select now() as now`;
+  assert.ok(began);
+  t.mock.timers.enable({ apis: ['Date'], now: began.now.getTime() - 90 * 24 * 3_600_000 });
+  const { subscription } = await createSubscription(deps, app, 'webhook', {
+    address: (await receiver()).url,
+    triggers: TRIGGERS,
+  });
+  const paused = await updateSubscription(deps, app, 'webhook', wireId('wh', subscription.id), { status: 'pause' });
+  t.mock.timers.reset();
+  const times = [subscription.createdAt, subscription.updatedAt, subscription.statusUpdatedAt];
+  for (const at of [...times, paused.updatedAt, paused.statusUpdatedAt]) assert.ok(at >= began.now, at.toISOString());
+  assert.ok(uuidTime(subscription.id) >= began.now.getTime());
+});
+
+test('a fan-out does not wait for the queue of one that is deleted', async (t) => {
+  const { ground, deps } = await place(t);
+  const { sql, app } = ground;
+  const { id } = await ground.destination('https://receiver.test/hook');
+  await sql`
+    insert into pending_deliveries (app, destination_id, notification_id, next_attempt_at)
+    select ${app}::integer, ${id}::uuid, gen_random_uuid(), now() from generate_series(1, 12000)`;
+  const fact = { app, trigger: 'message.opened', messageId: null, sequence: null, linkCounts: null };
+  const facts = [{ ...fact, happenedAt: new Date() }];
+  let deleting: Promise<void> | undefined;
+  await transaction(sql, async (tx) => {
+    // As an attempt that is being settled: the last of the queue.
+    await tx`
+      select from pending_deliveries where notification_id = (
+        select notification_id from pending_deliveries order by notification_id desc limit 1) for update`;
+    deleting = deleteSubscription(deps, app, 'webhook', wireId('wh', id));
+    await until('all but the last 5,000 are deleted', async () => (await left()) === 2_000);
+    assert.deepEqual([...(await sql.begin((other) => readSubscribers(other, facts)))], []);
+  });
+  await deleting;
+  assert.equal(await left(), 0);
+
+  async function left(): Promise<number> {
+    return (await sql`select from pending_deliveries`).length;
+  }
+});
+
 test('a deletion that meets others at the same rows in another order happens all the same', async (t) => {
   const { ground, deps } = await place(t);
   const { sql, app } = ground;
@@ -153,7 +261,7 @@ test('a deletion that meets others at the same rows in another order happens all
     deleting = deleteSubscription(deps, app, 'webhook', wireId('wh', id));
     await until('the deletion waits', async () => {
       const waiting = await sql`
-        select from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from pending_deliveries%'`;
+        select from pg_stat_activity where wait_event_type = 'Lock' and query like '%delete from pending_deliveries%'`;
       return waiting.length > 0;
     });
     await tx`update pending_deliveries set attempts = 1 where notification_id = ${String(ids[0])}`;

@@ -3,6 +3,8 @@ import { transaction } from '../db/transaction.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { fromWireId, uuidv7, type WirePrefix, wireId } from '../ids.ts';
 import type { DestinationKind, Destinations } from './destination.ts';
+import { hastenAll } from './hastening.ts';
+import { removePending } from './leftovers.ts';
 import { makeSecret } from './sign.ts';
 import { isTrigger, TRIGGERS } from './triggers.ts';
 
@@ -10,7 +12,10 @@ export interface SubscriptionDeps {
   readonly sql: Sql;
   readonly vault: { seal(plain: string, context: string): Buffer };
   readonly destinations: Readonly<Record<DestinationKind, Pick<Destinations[DestinationKind], 'check' | 'verify'>>>;
+  /** Instead of the database's clock, by which deliveries and health go. Unix milliseconds. */
   readonly now?: () => number;
+  /** Told once one was made active again and what waited for it is due. */
+  readonly onActivated?: (() => void) | undefined;
 }
 
 export type DestinationStatus = 'active' | 'failing' | 'failed' | 'paused';
@@ -36,12 +41,11 @@ export interface NewSubscription {
   readonly description?: string;
   readonly notificationEmails?: readonly string[];
   readonly compressed?: boolean;
-}
-
-export interface SubscriptionChanges extends Partial<NewSubscription> {
-  /** As it was asked for. */
+  /** As it was asked for; active by default. */
   readonly status?: string;
 }
+
+export type SubscriptionChanges = Partial<NewSubscription>;
 
 interface KindRules {
   readonly prefix: WirePrefix;
@@ -61,7 +65,7 @@ const RULES: Readonly<Record<DestinationKind, KindRules>> = {
 
 const UNIQUE_VIOLATION = '23505';
 
-/** Asks the far end, then stores the destination; a failure leaves nothing behind. A webhook's secret is shown only here. */
+/** Asks the far end, then stores the destination, also one that begins paused; a failure leaves nothing behind. A webhook's secret is shown only here. */
 export async function createSubscription(
   deps: SubscriptionDeps,
   app: number,
@@ -70,20 +74,20 @@ export async function createSubscription(
 ): Promise<{ readonly subscription: Subscription; readonly secret: string | null }> {
   const { isSigned } = RULES[kind];
   const triggers = parseTriggers(input.triggers);
+  const status = parseStatus(input.status ?? 'active', 'active');
   const normal = parseAddress(deps, kind, input.address);
   refuseOneMore(deps, kind, await listSubscriptions(deps, app, kind), normal);
   await verify(deps, kind, input.address);
 
-  const now = deps.now?.() ?? Date.now();
-  const id = uuidv7(now);
+  const at = await timeOf(deps);
+  const id = uuidv7(at.getTime());
   const secret = isSigned ? makeSecret() : null;
-  const at = new Date(now);
   const [subscription] = await transaction(deps.sql, async (tx) => {
     refuseOneMore(deps, kind, await listAlone(tx, app, kind), normal);
     return await tx<Subscription[]>`
       insert into destinations (app, id, kind, address, description, triggers, status, secret, notification_emails,
         compressed, status_updated_at, created_at, updated_at)
-      values (${app}, ${id}, ${kind}, ${input.address}, ${input.description ?? ''}, ${triggers}, 'active',
+      values (${app}, ${id}, ${kind}, ${input.address}, ${input.description ?? ''}, ${triggers}, ${status},
         ${secret === null ? null : deps.vault.seal(secret, secretContext(id))},
         ${[...(input.notificationEmails ?? [])]}, ${input.compressed ?? false}, ${at}, ${at}, ${at})
       returning ${columns(tx)}`;
@@ -115,8 +119,8 @@ export async function getSubscription(
 }
 
 /**
- * Changes what is given. A new address of one that is served and a return to `active` are verified first; a failure
- * changes nothing. Either makes it active, and nothing that failed before is held against it.
+ * Changes what is given. A new address of one that is served is verified first, as is any when `active` is asked for; a
+ * failure changes nothing. Nothing that failed before a move or return is held against it; after a return all is due.
  */
 export async function updateSubscription(
   deps: SubscriptionDeps,
@@ -131,17 +135,20 @@ export async function updateSubscription(
   const triggers = changes.triggers === undefined ? before.triggers : parseTriggers(changes.triggers);
   const asked = changes.status === undefined ? before.status : parseStatus(changes.status, before.status);
   const moved = address !== before.address;
-  const returns = asked === 'active' && before.status !== 'active';
-  const verifies = returns || (moved && isServed(asked));
-  const status = verifies ? 'active' : asked;
+  const begins = (moved && isServed(asked)) || (asked === 'active' && before.status !== 'active');
+  const status = begins ? 'active' : asked;
+  const verifies = begins || changes.status === 'active';
   // An address that stays may be older than a rule it breaks: its owner must be able to pause it.
-  const normal = moved || returns ? parseAddress(deps, kind, address) : address;
+  const normal = moved || verifies ? parseAddress(deps, kind, address) : address;
   if (moved) refuseDuplicate(deps, kind, await listSubscriptions(deps, app, kind), normal, before.id);
   if (verifies) await verify(deps, kind, address);
 
-  const at = new Date(deps.now?.() ?? Date.now());
+  const at = await timeOf(deps);
   const [row] = await transaction(sql, async (tx) => {
     if (moved) refuseDuplicate(deps, kind, await listAlone(tx, app, kind), normal, before.id);
+    // One that was active stays so since when it was, unless it was called failing while it was asked.
+    const active: ReturnType<Sql> = tx`, status = 'active',
+      status_updated_at = case status when 'active' then status_updated_at else ${at} end`;
     // Only what was judged above: another change may have come in while the far end was asked.
     return await tx<Subscription[]>`
       update destinations set ${tx({
@@ -151,16 +158,21 @@ export async function updateSubscription(
         ...(changes.description === undefined ? {} : { description: changes.description }),
         ...(changes.notificationEmails === undefined ? {} : { notification_emails: [...changes.notificationEmails] }),
         ...(changes.compressed === undefined ? {} : { compressed: changes.compressed }),
-        ...(verifies || status !== before.status ? { status, status_updated_at: at } : {}),
-      })}
+        ...(begins || status !== before.status ? { status, status_updated_at: at } : {}),
+      })} ${verifies && !begins ? active : tx``}
       where app = ${app} and kind = ${kind} and id = ${before.id} and address = ${before.address}
         and (status in ('active', 'failing')) = ${isServed(before.status)}
       returning ${columns(tx)}`;
   }).catch((error: unknown) => duplicateOrThrow(kind, error));
-  return row ?? (await updateSubscription(deps, app, kind, name, changes)); // judged anew, or not there any more
+  if (row === undefined) return await updateSubscription(deps, app, kind, name, changes); // judged anew, or not there any more
+  if (begins && before.status !== 'active') {
+    await hastenAll(sql, app, row.id);
+    deps.onActivated?.();
+  }
+  return row;
 }
 
-/** What was still to be delivered to it goes with it, as do its figures; the history of its deliveries stays. */
+/** What was still to be delivered to it goes after it, its figures with it; the history of its deliveries stays. */
 export async function deleteSubscription(
   { sql }: Pick<SubscriptionDeps, 'sql'>,
   app: number,
@@ -168,17 +180,17 @@ export async function deleteSubscription(
   name: string,
 ): Promise<void> {
   const id = readId(kind, name);
-  // Again after a deadlock: what is being settled locks the rows of its deliveries and figures in an order of its own.
+  // Again after a deadlock: what is being settled locks the rows of its figures in an order of its own.
   const remove = async (tx: Tx): Promise<void> => {
     const gone = await tx`
       delete from destinations where app = ${app} and kind = ${kind} and id = ${id} returning id`;
     if (gone.length === 0) throw destinationNotFound();
-    await tx`delete from pending_deliveries where app = ${app} and destination_id = ${id}`;
     await tx`delete from destination_health where app = ${app} and destination_id = ${id}`;
     await tx`delete from destination_counters where app = ${app} and destination_id = ${id}`;
     await tx`delete from destination_notices where app = ${app} and destination_id = ${id}`;
   };
   await retrying(() => transaction(sql, remove));
+  await removePending(sql, app, id); // apart: fan-out waits for the destination's lock, and there may be a million
 }
 
 /** What the vault binds a destination's secret to. */
@@ -200,6 +212,12 @@ export function nameOf(kind: DestinationKind, id: string): string {
 /** The seeds' and Nylas's answer to an id that names none: 400, not 404. */
 export function destinationNotFound(): ApiError {
   return new ApiError(400, '70000', 'destination.id.not.found : record not found');
+}
+
+/** The database's time: one for all processes, and that of what a destination's health is judged by. */
+export async function timeOf({ sql, now }: Pick<SubscriptionDeps, 'sql' | 'now'>): Promise<Date> {
+  const [row] = now === undefined ? await sql<{ at: Date }[]>`select now() as at` : [];
+  return row?.at ?? new Date(now?.() ?? Date.now());
 }
 
 function readId(kind: DestinationKind, name: string): string {
