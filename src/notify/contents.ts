@@ -1,4 +1,4 @@
-import type { Sql } from '../db/pool.ts';
+import type { Query } from '../db/pool.ts';
 import { type RetrySchedule, storedSettings } from '../grants/settings.ts';
 import { wireId } from '../ids.ts';
 import type { Claim } from './claiming.ts';
@@ -31,7 +31,7 @@ interface Row extends Told {
 }
 
 /** Reads what the claims tell, once per notification. Claims whose destination was deleted meanwhile are left out. */
-export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Promise<Prepared[]> {
+export async function prepare(sql: Query, claims: readonly Claim[], at: Date): Promise<Prepared[]> {
   const rows = await sql<Row[]>`
     select d.id as destination_id, c.notification_id, d.kind, d.address, d.secret, d.previous_secrets, d.compressed,
       a.id as application_id, a.settings,
@@ -66,7 +66,7 @@ export async function prepare(sql: Sql, claims: readonly Claim[], at: Date): Pro
 }
 
 /** What one notification tells, whomever it goes to; null as in `Prepared`. */
-export async function readState(sql: Sql, app: number, id: string): Promise<NotificationState | null> {
+export async function readState(sql: Query, app: number, id: string): Promise<NotificationState | null> {
   const [row] = await sql<Told[]>`
     select n.id as notification_id, a.id as application_id, ${toldColumns(sql)}
     from notifications n
@@ -88,13 +88,13 @@ function messageOf(state: NotificationState): string | null {
 }
 
 /** Of a notification `n` and what it tells: `Told` without its ids. */
-function toldColumns(sql: Sql): ReturnType<Sql> {
+function toldColumns(sql: Query): ReturnType<Query> {
   return sql`n.trigger, n.message_id, n.sequence, n.subject, n.detail, n.link_counts, n.happened_at, n.created_at,
     m.grant_id, m.label, coalesce(g.state = 'deleted', false) as is_grant_deleted`;
 }
 
 /** Its message and the grant of that, or of mail that arrived; what is told of a grant itself outlives it. */
-function whatItTells(sql: Sql): ReturnType<Sql> {
+function whatItTells(sql: Query): ReturnType<Query> {
   return sql`
     left join messages m on m.app = n.app and m.id = n.message_id
     left join grants g on g.app = n.app and g.id = coalesce(m.grant_id,

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { notifyRun, payloadOf, until } from '../../test/support/notify-run.ts';
 import { hang, inTurn, status } from '../../test/support/receiver.ts';
+import { makeLog } from '../log.ts';
+import { fanOut } from './fanout.ts';
 
 test('failures follow the schedule, each attempt is kept, the eighth exhausts', async (t) => {
   const { ground, start, receiver, rested } = await notifyRun(t);
@@ -194,4 +196,47 @@ test('a notification whose message is gone stops', async (t) => {
   notify.wakeDeliver();
   assert.deepEqual(await rested('stopped', 1), [{ attempts: 2 }]);
   assert.equal(target.deliveries.length, 1);
+});
+
+test('what cannot be read fails by itself on its schedule, the others of its batch are delivered', async (t) => {
+  const { ground, start, receiver, rested } = await notifyRun(t);
+  const { sql } = ground;
+  const target = await receiver();
+  await ground.destination(target.url);
+  const clock = { ms: Date.now() };
+  await ground.happen(await ground.message(), ...Array.from({ length: 20 }, () => ({})));
+  await fanOut({ sql, log: makeLog('error'), now: clock.ms }, 20);
+  const [, bad] = await sql<{ id: string }[]>`select id from notifications order by id`;
+  assert.ok(bad);
+  await sql`alter table notifications rename to readable`;
+  await sql.unsafe(`
+    create view notifications as
+    select app, id, trigger, message_id, sequence, subject, link_counts, happened_at, created_at,
+      case when id = '${bad.id}' then to_jsonb(1 / (sequence - sequence)) else detail end as detail
+    from readable`);
+  const notify = start({ clock, logLevel: 'silent' });
+  await rested('delivered', 19);
+  const row = await until(
+    'its attempt is kept',
+    async () =>
+      (await sql`select notification_id, attempt, outcome, status_code, answer from attempts where outcome <> 'ok'`)[0],
+  );
+  assert.deepEqual(
+    { ...row },
+    {
+      notification_id: bad.id,
+      attempt: 1,
+      outcome: 'unrenderable',
+      status_code: null,
+      answer: 'the notification could not be made',
+    },
+  );
+  const [pending] = await sql`select attempts, claimed_until, next_attempt_at from pending_deliveries`;
+  assert.deepEqual({ ...pending }, { attempts: 1, claimed_until: null, next_attempt_at: new Date(clock.ms + 5_000) });
+  await sql`drop view notifications`;
+  await sql`alter table readable rename to notifications`;
+  clock.ms += 5_000;
+  notify.wakeDeliver();
+  await rested('delivered', 20);
+  assert.equal(payloadOf(target.deliveries[19]).webhook_delivery_attempt, 2);
 });

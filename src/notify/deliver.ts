@@ -1,17 +1,16 @@
-// A delivery goes through its stages once per attempt: claimed -> prepared -> attempted -> settled.
+// A delivery goes through its stages once per attempt: claimed -> ready -> attempted -> settled.
 import type { Sql } from '../db/pool.ts';
 import { wireId } from '../ids.ts';
 import type { Log } from '../log.ts';
 import { type Claim, claim, namesOf, readFailing } from './claiming.ts';
 import type { Clock } from './clock.ts';
-import { aboutOf, type Prepared, prepare } from './contents.ts';
 import { makeDepartures } from './departures.ts';
-import { DESTINATION_KINDS, type Destinations, type Outcome } from './destination.ts';
+import { DESTINATION_KINDS, type DestinationKind, type Destinations, type Outcome } from './destination.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { PROMPT_MS } from './pace.ts';
-import { renderPayload } from './payloads.ts';
 import type { Settlement } from './pending.ts';
-import { attemptsOf, decide } from './retry.ts';
+import { makeReady, type Ready } from './ready.ts';
+import { decide } from './retry.ts';
 import { startSettling } from './settling.ts';
 import { secretContext } from './subscriptions.ts';
 import { type Flight, makeTraffic } from './traffic.ts';
@@ -50,7 +49,13 @@ export interface Deliverer {
 const LONGEST_ATTEMPT_MS = 10_000;
 // A claim must not end while its attempt is alive.
 const CLAIM_MS = 2 * LONGEST_ATTEMPT_MS;
+// Whose order the far end keeps for its readers has to answer before the next one about the same thing is sent.
+const DEPARTURE_MS = { webhook: 1_000, pubsub: LONGEST_ATTEMPT_MS } satisfies Record<DestinationKind, number>;
 const SUSPECTS = 5_000;
+// Of a megabyte each, what is read and written down takes four times as much for a moment.
+const READ_AT_ONCE = 16;
+
+type Batch = Promise<Map<Claim, Ready>>;
 
 export function startDeliverer(deps: DeliverDeps): Deliverer {
   const counts = noCounts();
@@ -61,6 +66,7 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
   const departures = makeDepartures();
   const settleSoon = startSettling(deps);
   let isInformed = false;
+  let isLeft = false;
 
   const run = async (): Promise<'idle'> => {
     await deps.clock.keep();
@@ -79,20 +85,24 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
     const { flights, isFull } = traffic.depart(openings, claims);
     if (isFull) loop.wakeIn(PROMPT_MS); // by then some of them are known to be slow
     if (claims.length === 0) return 'idle';
-    // Not awaited: the next destination's claim need not wait until this batch was read.
-    const batch = prepare(deps.sql, claims, new Date(now)).then(
-      (prepared) => new Map(prepared.map((one) => [one.claim, one])),
-    );
-    for (const [at, flight] of flights.entries()) {
-      const one = claims[at];
-      if (one !== undefined) start(flight, one, until, batch);
+    // Not awaited: the next destination's claim need not wait until this one was read.
+    let before: Promise<unknown> = Promise.resolve();
+    for (let from = 0; from < claims.length; from += READ_AT_ONCE) {
+      const some = claims.slice(from, from + READ_AT_ONCE);
+      const batch = before.then(() => makeReady(deps.sql, some, new Date(now)));
+      before = batch.catch(() => {}); // its own deliveries say so
+      for (const [at, one] of some.entries()) {
+        const flight = flights[from + at];
+        if (flight !== undefined) start(flight, one, until, batch);
+      }
     }
     return 'idle';
   };
 
-  const start = (flight: Flight, one: Claim, until: number, batch: Promise<ReadonlyMap<Claim, Prepared>>): void => {
+  const start = (flight: Flight, one: Claim, until: number, batch: Batch): void => {
     const { destinationId } = one;
-    const turn = Promise.allSettled([batch, turns.get(destinationId)]);
+    // Without their values: each would hold those of all before it, as long as its destination is never idle.
+    const turn = Promise.allSettled([batch, turns.get(destinationId)]).then(() => {});
     turns.set(destinationId, turn);
     counts.inFlight++;
     const delivery = turn
@@ -106,23 +116,22 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
     running.add(delivery);
   };
 
-  const deliver = async (
-    flight: Flight,
-    one: Claim,
-    until: number,
-    batch: Promise<ReadonlyMap<Claim, Prepared>>,
-  ): Promise<void> => {
+  const deliver = async (flight: Flight, one: Claim, until: number, batch: Batch): Promise<void> => {
     try {
-      const prepared = (await batch).get(one);
-      if (prepared === undefined) return; // its destination was deleted, the delivery with it
-      const departure = departures(`${one.destinationId} ${subjectOf(prepared)}`);
+      const others = await batch;
+      const ready = others.get(one);
+      others.delete(one); // who hangs keeps nobody else's body
+      if (ready === undefined) return; // its destination was deleted, the delivery with it
+      flight.bytes = ready.content.kind === 'letter' ? ready.content.body.length : 0;
+      const departure = departures(`${one.destinationId} ${subjectOf(ready)}`, longestWaitOf(ready));
       await departure.turn;
+      if (isLeft) return departure.left();
       if (deps.clock.now() > until - LONGEST_ATTEMPT_MS) {
         deps.log.warn({ delivery: namesOf(one) }, 'delivery.overslept'); // another process may have it by its end
         return departure.left();
       }
       flight.waitsSince = performance.now();
-      const settlement = await attempt(deps, prepared, departure.left).finally(departure.left);
+      const settlement = await attempt(deps, ready, departure.left).finally(departure.left);
       traffic.ended(flight, settlement, deps.clock.now());
       counts.attempts[settlement.outcome.kind]++;
       if (await settleSoon(settlement)) counts.settled[settlement.verdict.kind]++;
@@ -149,16 +158,17 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
       const drained = loop.stop().then(() => Promise.allSettled([...running]));
       await Promise.race([drained, bound]);
       clearTimeout(timer);
+      isLeft = true; // what would be sent now could not be settled any more
     },
   };
 }
 
 /** One attempt and what follows from it. Never rejects. */
-async function attempt(deps: DeliverDeps, prepared: Prepared, onLeaving: () => void): Promise<Settlement> {
-  const { claim, schedule } = prepared;
+async function attempt(deps: DeliverDeps, ready: Ready, onLeaving: () => void): Promise<Settlement> {
+  const { claim, schedule } = ready;
   const startedAt = deps.clock.now();
   const began = performance.now();
-  const outcome = await send(deps, prepared, startedAt, onLeaving).catch((error: unknown): Outcome => {
+  const outcome = await send(deps, ready, startedAt, onLeaving).catch((error: unknown): Outcome => {
     deps.log.error({ err: error, delivery: namesOf(claim) }, 'delivery.failed');
     return { kind: 'unrenderable', status: null, answer: 'the notification could not be made', retryAfter: null };
   });
@@ -171,30 +181,39 @@ async function attempt(deps: DeliverDeps, prepared: Prepared, onLeaving: () => v
   return { claim, outcome, verdict, startedAt: new Date(startedAt), durationMs };
 }
 
-async function send(deps: DeliverDeps, prepared: Prepared, sentAt: number, onLeaving: () => void): Promise<Outcome> {
-  const { claim, kind, state, schedule } = prepared;
-  if (state === null) {
-    return { kind: 'gone', status: null, answer: 'what it tells of is gone', retryAfter: null };
+async function send(
+  deps: DeliverDeps,
+  { claim, content }: Ready,
+  sentAt: number,
+  onLeaving: () => void,
+): Promise<Outcome> {
+  switch (content.kind) {
+    case 'gone':
+      return { kind: 'gone', status: null, answer: 'what it tells of is gone', retryAfter: null };
+    case 'unrenderable':
+      throw content.error;
+    case 'letter':
+      return await deps.destinations[content.to].attempt({
+        address: content.address,
+        secrets: content.sealedSecrets.map((sealed) => deps.vault.open(sealed, secretContext(claim.destinationId))),
+        id: wireId('ntf', claim.notificationId),
+        body: content.body,
+        compressed: content.compressed,
+        sentAt,
+        about: content.about,
+        onLeaving,
+      });
   }
-  // A claim that was lost after the last attempt is tried once more; the payload counts no further than the schedule.
-  const body = renderPayload(state, Math.min(claim.attempt, attemptsOf(schedule)));
-  return deps.destinations[kind].attempt({
-    address: prepared.address,
-    secrets: prepared.sealedSecrets.map((sealed) => deps.vault.open(sealed, secretContext(claim.destinationId))),
-    id: wireId('ntf', claim.notificationId),
-    body: Buffer.from(body),
-    compressed: prepared.compressed,
-    sentAt,
-    about: aboutOf(state),
-    onLeaving,
-  });
 }
 
 /** Whose states must not overtake each other. */
-function subjectOf({ claim, state }: Prepared): string {
-  if (state === null) return claim.notificationId;
-  const { messageId, grantId } = aboutOf(state);
-  return messageId ?? grantId;
+function subjectOf({ claim, content }: Ready): string {
+  if (content.kind !== 'letter') return claim.notificationId;
+  return content.about.messageId ?? content.about.grantId;
+}
+
+function longestWaitOf({ content }: Ready): number {
+  return content.kind === 'letter' ? DEPARTURE_MS[content.to] : 0;
 }
 
 function noCounts(): DeliveryCounts {

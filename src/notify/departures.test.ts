@@ -6,7 +6,7 @@ test('what is about one thing leaves in order, what is about another need not wa
   const enter = makeDepartures();
   const gone: string[] = [];
   const go = async (key: string, name: string, leaves: Promise<void>): Promise<void> => {
-    const departure = enter(key);
+    const departure = enter(key, 1_000);
     await departure.turn;
     gone.push(name);
     await leaves;
@@ -27,10 +27,10 @@ test('what is about one thing leaves in order, what is about another need not wa
 });
 
 test('nobody waits without end', async () => {
-  const enter = makeDepartures(50);
-  enter('a');
+  const enter = makeDepartures();
+  enter('a', 50);
   const began = performance.now();
-  await Promise.all([enter('a').turn, enter('a').turn]);
+  await Promise.all([enter('a', 50).turn, enter('a', 50).turn]);
   const waited = performance.now() - began;
   assert.ok(waited >= 49 && waited < 99, `${waited} ms`); // side by side, not one after the other
 });

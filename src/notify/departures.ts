@@ -1,5 +1,5 @@
-// Of what tells one destination of one thing, the later leaves after the earlier. Not after its answer: that would make
-// a queue about one message as slow as one connection.
+// Of what tells one destination of one thing, the later leaves after the earlier. Not after its answer, where it can be
+// told when it left: that would make a queue about one message as slow as one connection.
 
 export interface Departure {
   /** The one before has left, or came to its end. It is not waited for without end: it may hang. */
@@ -8,13 +8,12 @@ export interface Departure {
   left(): void;
 }
 
-const LONGEST_WAIT_MS = 1_000;
 const AT_ONCE = Promise.resolve();
 
 /** In the order of the calls. */
-export function makeDepartures(longestWaitMs = LONGEST_WAIT_MS): (key: string) => Departure {
+export function makeDepartures(): (key: string, longestWaitMs: number) => Departure {
   const last = new Map<string, Promise<void>>();
-  return (key) => {
+  return (key, longestWaitMs) => {
     const before = last.get(key);
     let resolve = (): void => {};
     const mine = new Promise<void>((done) => {

@@ -1,5 +1,5 @@
 // From rows to what they tell. What is told was written with the fact; only the events of a message are read at delivery.
-import type { Sql } from '../db/pool.ts';
+import type { Query } from '../db/pool.ts';
 import { readGrantDetail } from '../grants/grant-facts.ts';
 import { readBounceDetail } from '../tracking/bounce-facts.ts';
 import { firstEventAt } from '../tracking/first-event.ts';
@@ -35,7 +35,7 @@ export interface Told {
 export type StateReader = (row: Told, app: number) => Promise<NotificationState | null>;
 
 /** Reads the events of a message once for all notifications that tell the same of it. */
-export function stateReader(sql: Sql): StateReader {
+export function stateReader(sql: Query): StateReader {
   const history = readOnce(sql);
   return async (row, app) => {
     if (row.is_grant_deleted) return null; // contract D12: no notification, ever; what waited for a retry included
@@ -132,7 +132,7 @@ interface History {
   readonly recents: readonly RecentEvent[];
 }
 
-function readOnce(sql: Sql): (app: number, name: EventName, event: Event) => Promise<History> {
+function readOnce(sql: Query): (app: number, name: EventName, event: Event) => Promise<History> {
   const known = new Map<string, Promise<History>>();
   return (app, name, event) => {
     const key = `${app} ${event.messageId} ${name} ${event.sequence}`;
@@ -142,7 +142,7 @@ function readOnce(sql: Sql): (app: number, name: EventName, event: Event) => Pro
   };
 }
 
-async function readHistory(sql: Sql, app: number, name: EventName, { messageId, sequence }: Event): Promise<History> {
+async function readHistory(sql: Query, app: number, name: EventName, { messageId, sequence }: Event): Promise<History> {
   const [links, events] = await Promise.all([
     name === 'message.link_clicked' ? linkUrls(sql, app, messageId) : [],
     recents(sql, app, messageId, name, sequence),

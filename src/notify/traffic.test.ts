@@ -71,10 +71,43 @@ test('one that waits for its answer is slow before the answer comes', async () =
 test('all together never hold more than four times the places', async () => {
   const traffic = makeTraffic(4);
   for (const id of ['a', 'b', 'c', 'd']) {
-    for (const flight of depart(traffic, id, 4)) flight.waitsSince = performance.now() - PROMPT_MS;
+    for (const flight of depart(traffic, id, 4)) {
+      flight.bytes = 1_000;
+      flight.waitsSince = performance.now() - PROMPT_MS;
+    }
   }
   const { limit, slowLimit } = traffic.openings(0);
   assert.deepEqual([limit, slowLimit], [0, 0]);
+});
+
+test('large payloads leave room for fewer, and what is not known yet counts as large', () => {
+  const limits = (traffic: Traffic): readonly number[] => {
+    const { limit, slowLimit } = traffic.openings(0);
+    return [limit, slowLimit];
+  };
+  const traffic = makeTraffic(4);
+  const flights = ['a', 'b'].flatMap((id) => depart(traffic, id, 4));
+  for (const flight of flights) flight.waitsSince = performance.now() - PROMPT_MS; // all of them are slow: no place is held
+  assert.deepEqual(limits(traffic), [0, 0]);
+  for (const flight of flights.slice(0, 2)) flight.bytes = 400_000;
+  assert.deepEqual(limits(traffic), [1, 0]);
+  for (const flight of flights) flight.bytes = 2_000;
+  assert.deepEqual(limits(traffic), [4, 0]);
+  land(traffic, flights, OK);
+  assert.deepEqual(limits(traffic), [4, 4]);
+});
+
+test('of too many to remember only the one that was tried longest ago is forgotten', () => {
+  const traffic = makeTraffic(128);
+  traffic.suspect(Array.from({ length: 10_000 }, (_, n) => String(n)));
+  land(traffic, depart(traffic, '0', 1), DOWN);
+  land(traffic, depart(traffic, 'one more', 1), DOWN);
+  const known = new Set(traffic.openings(0).rooms.map(({ destinationId }) => destinationId));
+  assert.equal(known.size, 10_000);
+  assert.deepEqual(
+    ['0', '1', '2', 'one more'].map((id) => known.has(id)),
+    [true, false, true, true],
+  );
 });
 
 test('only who was told that there may be more asks for more', () => {

@@ -1,5 +1,6 @@
 // What is under way to whom, and how much more may start. Slow destinations have places of their own, so that they
 // never stand in the way of prompt ones: forty that hang would else hold every place for ten seconds.
+import { MAIL_PAYLOAD_BYTES } from '../tracking/mail-facts.ts';
 import type { Claim, Room } from './claiming.ts';
 import { FRESH, isUnremarkable, type Pace, PROMPT_MS, paceAfter, roomFor, SUSPECT, withoutWait } from './pace.ts';
 import type { Settlement } from './pending.ts';
@@ -9,6 +10,8 @@ export interface Flight {
   readonly destinationId: string;
   /** Since when the far end has the word, by the process's clock; null while it has not. */
   waitsSince: number | null;
+  /** What it keeps in memory; the most that a payload has until it is known. */
+  bytes: number;
 }
 
 export interface Openings {
@@ -38,6 +41,8 @@ export interface Traffic {
 const REMEMBERED = 10_000;
 /** In places of the prompt ones, for all together: those that were prompt until they hang go on holding theirs beside the rest. */
 const ALL_TOGETHER = 4;
+/** The largest payloads that may be under way, in places of the prompt ones: 256 MB with 128 of them. Small ones never come near it. */
+const LARGEST_TOGETHER = 2;
 
 /** `concurrency`: attempts at once to prompt destinations; slow ones have as many. */
 export function makeTraffic(concurrency: number): Traffic {
@@ -71,7 +76,12 @@ export function makeTraffic(concurrency: number): Traffic {
       }));
       const held = { prompt: 0, slow: 0 };
       for (const one of known) held[one.isSlow ? 'slow' : 'prompt'] += one.inFlight;
-      const left = ALL_TOGETHER * concurrency - held.prompt - held.slow;
+      let bytes = 0;
+      for (const some of flights.values()) for (const one of some) bytes += one.bytes;
+      const left = Math.min(
+        ALL_TOGETHER * concurrency - held.prompt - held.slow,
+        Math.floor(LARGEST_TOGETHER * concurrency - bytes / MAIL_PAYLOAD_BYTES),
+      );
       const limit = Math.max(0, Math.min(concurrency - held.prompt, left));
       const slowLimit = Math.max(0, Math.min(concurrency - held.slow, left - limit));
       return {
@@ -100,7 +110,9 @@ export function makeTraffic(concurrency: number): Traffic {
       }
       const isFull = claims.length - slow >= limit;
       isCrowded = isFull || slow >= slowLimit;
-      const departed = claims.map(({ destinationId }): Flight => ({ destinationId, waitsSince: null }));
+      const departed = claims.map(
+        ({ destinationId }): Flight => ({ destinationId, waitsSince: null, bytes: MAIL_PAYLOAD_BYTES }),
+      );
       for (const flight of departed) {
         const others = flights.get(flight.destinationId);
         if (others === undefined) flights.set(flight.destinationId, new Set([flight]));
@@ -113,8 +125,10 @@ export function makeTraffic(concurrency: number): Traffic {
       const { destinationId: id } = flight;
       flight.waitsSince = null;
       const pace = paceAfter(paces.get(id) ?? FRESH, { outcome, durationMs, now });
-      if (paces.size >= REMEMBERED) paces.clear();
-      paces.set(id, pace);
+      paces.delete(id);
+      paces.set(id, pace); // as the newest
+      const [oldest] = paces.keys();
+      if (paces.size > REMEMBERED && oldest !== undefined) paces.delete(oldest);
     },
 
     arrive(flight) {

@@ -31,6 +31,8 @@ export interface RunOptions {
   readonly names?: Names;
   /** Certificate authorities to trust, PEM. */
   readonly ca?: string;
+  /** `host:port` of what answers for Pub/Sub. */
+  readonly pubsubEmulator?: string;
 }
 
 export interface Payload {
@@ -58,8 +60,12 @@ export async function notifyRun(context: { after(release: () => Promise<void>): 
 
   return {
     ground,
-    start({ clock, attemptMs = 10_000, allowLoopback = true, concurrency, logLevel = 'error', names, ca } = {}) {
-      const { destinations, close } = testDestinations({ allowLoopback });
+    start(options = {}) {
+      const { clock, attemptMs = 10_000, allowLoopback = true, concurrency, logLevel = 'error', names, ca } = options;
+      const { destinations, close } = testDestinations({
+        allowLoopback,
+        pubsubEmulator: options.pubsubEmulator ?? null,
+      });
       const safeFetch = makeSafeFetch({
         allowLoopback,
         allowPrivateTargets: parseRanges(''),

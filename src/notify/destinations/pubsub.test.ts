@@ -8,7 +8,6 @@ import { destinationContract, sampleParcel } from '../../../test/support/destina
 import { everyTopic, published, pubsubError } from '../../../test/support/pubsub-wire.ts';
 import {
   type Behaviour,
-  hang,
   inTurn,
   type Received,
   type Receiver,
@@ -91,48 +90,6 @@ describe('a message', () => {
       others.map((key) => others.indexOf(key)),
       [0, 1, 0],
     );
-  });
-
-  it('waits for the one before it about the same message, and for no other', async (t) => {
-    const { google, pubsub } = await ground(t);
-    const held: (() => void)[] = [];
-    google.behave((request, response) => {
-      if (published(request).attributes.id === 'ntf_1') held.push(() => everyTopic(request, response));
-      else everyTopic(request, response);
-    });
-    const { about } = sampleParcel(TOPIC);
-    const first = pubsub.attempt(sampleParcel(TOPIC, { id: 'ntf_1' }));
-    const second = pubsub.attempt(sampleParcel(TOPIC, { id: 'ntf_2', compressed: true }));
-    const third = pubsub.attempt(sampleParcel(TOPIC, { id: 'ntf_3' }));
-    const elsewhere = pubsub.attempt(sampleParcel(TOPIC, { id: 'ntf_4', about: { ...about, messageId: 'msg_other' } }));
-    assert.equal((await elsewhere).kind, 'ok');
-    await google.arrived(2);
-    assert.deepEqual(google.received.map(idOf).sort(), ['ntf_1', 'ntf_4']);
-    for (const release of held) release();
-    assert.deepEqual(
-      (await Promise.all([first, second, third])).map(({ kind }) => kind),
-      ['ok', 'ok', 'ok'],
-    );
-    assert.deepEqual(
-      google.received.map(idOf).filter((id) => id !== 'ntf_4'),
-      ['ntf_1', 'ntf_2', 'ntf_3'],
-    );
-  });
-
-  it('is not sent where the one before it took all the time', async (t) => {
-    const { google, pubsub } = await ground(t, { deadlineMs: 200 });
-    google.behave(hang);
-    const began = performance.now();
-    const outcomes = await Promise.all(['ntf_1', 'ntf_2'].map((id) => pubsub.attempt(sampleParcel(TOPIC, { id }))));
-    assert.ok(performance.now() - began < 2_000);
-    assert.deepEqual(
-      outcomes.map(({ kind, answer }) => [kind, answer]),
-      [
-        ['timeout', 'no complete answer within 0.2 s'],
-        ['timeout', 'nothing was sent: what went before had no answer within 0.2 s'],
-      ],
-    );
-    assert.equal(google.received.length, 1);
   });
 
   it('is not delivered by a 200 that is not Pub/Sub’s', async (t) => {
@@ -275,10 +232,6 @@ async function withTokens(
 
 function reply(response: ServerResponse, code: number, answer: object): void {
   response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
-}
-
-function idOf(request: Received): string {
-  return published(request).attributes.id ?? '';
 }
 
 function bearerOf(request: Received): string | undefined {

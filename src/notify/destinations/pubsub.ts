@@ -7,7 +7,6 @@ import { type GoogleCredentials, makeGoogleCredentials } from '../../providers/g
 import { type FetchOutcome, makeSafeFetch, parsePublicUrl, type SafeFetch } from '../../safe-fetch.ts';
 import type { Destination, Outcome, Parcel } from '../destination.ts';
 import { parseTopic, pathOf, type Topic } from './topic.ts';
-import { makeTurns } from './turns.ts';
 import { toOutcome } from './webhook.ts';
 
 export interface PubsubDeps {
@@ -27,7 +26,6 @@ export interface Pubsub extends Destination {
 
 const PUBSUB_HOST = 'pubsub.googleapis.com';
 const DEADLINE_MS = 10_000;
-const WORTH_MS = 50; // with less there will be no answer in time, but perhaps a message
 const ANSWER_BYTES = 4_096;
 const ORDERING_KEY_BYTES = 1_024; // Google's limit; what exceeds it is refused for ever
 const PERMISSION = 'pubsub.topics.publish';
@@ -47,7 +45,7 @@ interface Call {
   readonly topic: Topic;
   /** What follows the topic in the path. */
   readonly verb: string;
-  readonly body: string | null;
+  readonly body: Buffer | string | null;
   readonly deadline: Deadline;
 }
 
@@ -69,7 +67,6 @@ export function makePubsub(deps: PubsubDeps): Pubsub {
     origin: emulator === null ? (deps.origin ?? `https://${PUBSUB_HOST}`) : `http://${emulator}`,
     credentials: emulator === null ? makeGoogleCredentials({ credentialsFile, service: PUBSUB_HOST }) : null,
   };
-  const inTurn = makeTurns();
   return {
     close: () => server.safeFetch.close(),
     check(address) {
@@ -84,18 +81,8 @@ export function makePubsub(deps: PubsubDeps): Pubsub {
       const topic = parseTopic(parcel.address);
       if ('problem' in topic) return toOutcome({ kind: 'invalid_url', detail: `the topic ${topic.problem}` });
       const deadline = startDeadline(deadlineMs);
-      const key = orderingKey(parcel);
-      // Google keeps the order in which it gets what has one key: the next is sent when the one before was answered.
-      return await inTurn(`${parcel.address} ${key}`, async () => {
-        if (deadline.left() < WORTH_MS) {
-          return toOutcome({
-            kind: 'timeout',
-            detail: `nothing was sent: what went before had no answer ${within(deadline)}`,
-          });
-        }
-        const body = await messageOf(parcel, key);
-        return outcomeOf(await call(server, { method: 'POST', topic, verb: ':publish', body, deadline }));
-      });
+      const body = await messageOf(parcel);
+      return outcomeOf(await call(server, { method: 'POST', topic, verb: ':publish', body, deadline }));
     },
   };
 }
@@ -106,7 +93,9 @@ function orderingKey({ about }: Parcel): string {
   return Buffer.byteLength(key) <= ORDERING_KEY_BYTES ? key : createHash('sha256').update(key).digest('hex');
 }
 
-async function messageOf({ id, body, compressed, about }: Parcel, key: string): Promise<string> {
+/** As bytes: what hangs for ten seconds should keep no text beside them. */
+async function messageOf(parcel: Parcel): Promise<Buffer> {
+  const { id, body, compressed, about } = parcel;
   const data = compressed ? await compress(body) : body;
   const attributes = {
     id,
@@ -115,7 +104,8 @@ async function messageOf({ id, body, compressed, about }: Parcel, key: string): 
     grant_id: about.grantId,
     ...(compressed ? { content_encoding: 'gzip' } : {}),
   };
-  return JSON.stringify({ messages: [{ data: data.toString('base64'), attributes, orderingKey: key }] });
+  const message = { data: data.toString('base64'), attributes, orderingKey: orderingKey(parcel) };
+  return Buffer.from(JSON.stringify({ messages: [message] }));
 }
 
 /** Anything but Pub/Sub's own words is no success, whatever its status: a delivery must not end with a proxy's page. */
