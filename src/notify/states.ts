@@ -1,10 +1,11 @@
 // From rows to what they tell. What is told was written with the fact; only the events of a message are read at delivery.
+import { gather } from '../db/gather.ts';
 import type { Query } from '../db/pool.ts';
 import { readGrantDetail } from '../grants/grant-facts.ts';
 import { readBounceDetail } from '../tracking/bounce-facts.ts';
 import { firstEventAt } from '../tracking/first-event.ts';
 import { readMailDetail } from '../tracking/mail-facts.ts';
-import { linkUrls, type RecentEvent, recents } from '../tracking/recents.ts';
+import { type Extent, linkUrls, type RecentEvent, recents } from '../tracking/recents.ts';
 import { readReplyDetail } from '../tracking/reply-facts.ts';
 import { readSendDetail } from '../tracking/send-facts.ts';
 import { fitting } from './payloads/mail.ts';
@@ -12,6 +13,9 @@ import type { AnyState } from './payloads/state.ts';
 import type { EventName } from './payloads/tracking.ts';
 import type { NotificationState } from './payloads.ts';
 import type { ToldTrigger } from './triggers.ts';
+
+/** Messages whose events are read by one statement; each has at most 50. */
+const AT_ONCE = 100;
 
 /** A notification, its application and, where it is about a message of ours, that message. */
 export interface Told {
@@ -132,20 +136,23 @@ interface History {
   readonly recents: readonly RecentEvent[];
 }
 
+/** What is asked for in one turn is read together. */
 function readOnce(sql: Query): (app: number, name: EventName, event: Event) => Promise<History> {
   const known = new Map<string, Promise<History>>();
-  return (app, name, event) => {
-    const key = `${app} ${event.messageId} ${name} ${event.sequence}`;
-    const history = known.get(key) ?? readHistory(sql, app, name, event);
+  const options = { atOnce: AT_ONCE, isTheirs: () => false };
+  const events = gather({ ...options, run: (extents: readonly Extent[]) => recents(sql, extents) });
+  const links = gather({ ...options, run: (extents: readonly Extent[]) => linkUrls(sql, extents) });
+  const read = async (extent: Extent): Promise<History> => {
+    const [urls, told] = await Promise.all([
+      extent.trigger === 'message.link_clicked' ? links(extent) : [],
+      events(extent),
+    ]);
+    return { links: urls, recents: told };
+  };
+  return (app, name, { messageId, sequence }) => {
+    const key = `${app} ${messageId} ${name} ${sequence}`;
+    const history = known.get(key) ?? read({ app, messageId, trigger: name, sequence });
     known.set(key, history);
     return history;
   };
-}
-
-async function readHistory(sql: Query, app: number, name: EventName, { messageId, sequence }: Event): Promise<History> {
-  const [links, events] = await Promise.all([
-    name === 'message.link_clicked' ? linkUrls(sql, app, messageId) : [],
-    recents(sql, app, messageId, name, sequence),
-  ]);
-  return { links, recents: events };
 }

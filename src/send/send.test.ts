@@ -81,7 +81,9 @@ describe('a tracked message', () => {
     const html = (await PostalMime.parse(await raw(answer.at('data.id')))).html ?? '';
     assert.match(html, new RegExp(`<a href="${TRACKING_URL}/c/[\\w-]+/[\\w-]+">x</a>`));
     assert.match(html, new RegExp(`<img src="${TRACKING_URL}/o/[\\w-]+\\.gif"`));
-    assert.deepEqual(await readLinks(sender.database.sql, sender.grant.app, id), ['https://example.com']);
+    assert.deepEqual((await readLinks(sender.database.sql, [{ app: sender.grant.app, messageId: id }]))[0], [
+      'https://example.com',
+    ]);
     assert.equal(answer.at('data.body'), plain.body);
   });
 
@@ -117,7 +119,9 @@ describe('a tracked message', () => {
       '<a href="http://example.com/a">a</a><a href="http://example.com/?magic=1">b</a><a href="https://example.com/c">c</a>';
     const answer = await send({ body, tracking_options: { links: true } });
     const id = fromWireId('msg', String(answer.at('data.id'))) ?? '';
-    assert.deepEqual(await readLinks(sender.database.sql, sender.grant.app, id), ['http://example.com/a']);
+    assert.deepEqual((await readLinks(sender.database.sql, [{ app: sender.grant.app, messageId: id }]))[0], [
+      'http://example.com/a',
+    ]);
     await updateApplication(sender.database.sql, sender.grant.app, {
       settings: { linkSchemes: ['https', 'mailto', 'tel'], secretParameters: [] },
     });

@@ -6,11 +6,22 @@ export interface TrackedLink {
   readonly url: string;
 }
 
-/** The addresses of a message's tracked links, by link index. */
-export async function readLinks(sql: Query, app: number, message: string): Promise<string[]> {
-  const rows = await sql<{ url: string }[]>`
-    select url from links where app = ${app} and message_id = ${message} order by link_index`;
-  return rows.map((row) => row.url);
+/** Of each message the addresses of its tracked links, by link index. */
+export async function readLinks(
+  sql: Query,
+  messages: readonly { readonly app: number; readonly messageId: string }[],
+): Promise<string[][]> {
+  const rows = await sql<{ at: string; url: string }[]>`
+    select message.at, links.url
+    from unnest(
+      ${messages.map(({ app }) => app)}::integer[],
+      ${messages.map(({ messageId }) => messageId)}::uuid[]
+    ) with ordinality as message (app, message_id, at)
+    join links using (app, message_id)
+    order by message.at, links.link_index`;
+  const urls = messages.map((): string[] => []);
+  for (const { at, url } of rows) urls[Number(at) - 1]?.push(url);
+  return urls;
 }
 
 /** For a click whose link came without its destination. */
