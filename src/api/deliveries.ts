@@ -4,6 +4,7 @@ import { ApiError, invalid } from '../errors.ts';
 import { fromWireId, wireId } from '../ids.ts';
 import { type DestinationCounters, readCounters } from '../notify/counters.ts';
 import { DELIVERY_STATES, listDeliveries, readDelivery } from '../notify/delivery-list.ts';
+import { destinationNotFound, parseTriggers } from '../notify/destination-rules.ts';
 import {
   REPLAYABLE,
   type Refusal,
@@ -13,7 +14,6 @@ import {
   replay,
   retryDelivery,
 } from '../notify/replay.ts';
-import { destinationNotFound, parseTriggers } from '../notify/subscriptions.ts';
 import { seconds } from './destinations.ts';
 import {
   attemptToWire,

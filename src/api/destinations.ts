@@ -1,7 +1,8 @@
 // What webhooks and channels share on the wire.
 import { type Static, Type } from '@sinclair/typebox';
 import type { DestinationKind } from '../notify/destination.ts';
-import { nameOf, type Subscription, type SubscriptionChanges } from '../notify/subscriptions.ts';
+import { nameOf } from '../notify/destination-rules.ts';
+import type { Subscription, SubscriptionChanges } from '../notify/subscriptions.ts';
 
 const settings = {
   status: Type.Optional(Type.String()),

@@ -2,7 +2,7 @@
 import { invalid } from '../errors.ts';
 import { fromWireId, uuidTime, wireId } from '../ids.ts';
 import type { Attempt, Delivery, ListOrder } from '../notify/delivery-list.ts';
-import { parseTriggers } from '../notify/subscriptions.ts';
+import { parseTriggers } from '../notify/destination-rules.ts';
 import type { Page } from '../notify/windows.ts';
 import { seconds } from './destinations.ts';
 import { LAST_SECOND, type QueryReader, UNIX_SECONDS } from './query.ts';

@@ -2,13 +2,13 @@
 import type { Sql } from '../db/pool.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { fromWireId, isUuid, wireId } from '../ids.ts';
+import { nameOf } from '../notify/destination-rules.ts';
 import {
   type DeliveryTo,
   listNotifications,
   type Notification,
   readNotification,
 } from '../notify/notification-list.ts';
-import { nameOf } from '../notify/subscriptions.ts';
 import { LIST_PARAMETERS, nextCursor, readListOrder, standingToWire, subjectToWire } from './history-wire.ts';
 import { caller, type Routes } from './http.ts';
 import { readOwnQuery } from './query.ts';

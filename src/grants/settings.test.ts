@@ -22,7 +22,7 @@ function problems(wire: unknown): readonly string[] {
 }
 
 describe('tracking settings', () => {
-  it('has exactly the settings of D25, and notify_sends, with their defaults', () => {
+  it('shows exactly the settings of D25 with their defaults, and one of ours where it is on', () => {
     assert.deepEqual(settingsToWire(DEFAULT_SETTINGS), {
       link_schemes: ['https', 'mailto', 'tel'],
       secret_parameters: [],
@@ -30,13 +30,13 @@ describe('tracking settings', () => {
       deleted_grant_links: 'stop',
       notify_self_replies: false,
       notify_auto_replies: false,
-      notify_sends: false,
       retry_schedule: 'default',
       reply_watch_days: 90,
       click_settle_ms: 0,
       max_notifications_per_minute: 600,
       notify_classes: null,
     });
+    assert.equal(settingsToWire({ ...DEFAULT_SETTINGS, notifySends: true }).notify_sends, true);
   });
 
   it('reads a patch of any of them', () => {

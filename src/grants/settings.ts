@@ -86,9 +86,13 @@ export function storedSettings(stored: unknown): TrackingSettings {
   return settings;
 }
 
-/** All settings in their wire names and order. */
+/** Our own addition to the settings of D25: shown where it is on, so that clients who know those alone see those alone. */
+const ADDED: ReadonlySet<keyof TrackingSettings> = new Set(['notifySends']);
+
+/** The settings in their wire names and order. */
 export function settingsToWire(settings: TrackingSettings): WireSettings {
-  return Object.fromEntries(SETTINGS.map((setting) => [setting.wire, settings[setting.name]]));
+  const shown = SETTINGS.filter(({ name }) => !ADDED.has(name) || settings[name] !== DEFAULT_SETTINGS[name]);
+  return Object.fromEntries(shown.map((setting) => [setting.wire, settings[setting.name]]));
 }
 
 /** The settings that differ from the default, in their wire names: what is stored. */

@@ -4,10 +4,10 @@ import type { Sql } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { Clock } from './clock.ts';
 import type { DestinationKind } from './destination.ts';
+import { nameOf } from './destination-rules.ts';
 import { sweep } from './leftovers.ts';
 import { startLoop } from './loop.ts';
 import { judge, readStandings, type Standing } from './standing.ts';
-import { nameOf } from './subscriptions.ts';
 
 export interface HealthDeps {
   readonly sql: Sql;

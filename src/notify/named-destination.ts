@@ -1,7 +1,7 @@
 import type { Sql } from '../db/pool.ts';
 import { fromWireId } from '../ids.ts';
 import type { DestinationKind } from './destination.ts';
-import { nameOf } from './subscriptions.ts';
+import { nameOf } from './destination-rules.ts';
 
 export interface NamedDestination {
   readonly app: number;

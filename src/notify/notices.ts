@@ -5,9 +5,9 @@ import type { Letter, Postman } from '../providers/postman.ts';
 import type { Clock } from './clock.ts';
 import { readCounters } from './counters.ts';
 import type { DestinationKind } from './destination.ts';
+import { nameOf } from './destination-rules.ts';
 import { startLoop } from './loop.ts';
 import { type LastFailure, writeNotice } from './notice-text.ts';
-import { nameOf } from './subscriptions.ts';
 
 export interface NoticesDeps {
   readonly sql: Sql;

@@ -3,8 +3,8 @@
 import { lowestId } from '../db/partitions.ts';
 import { retrying, type Sql, type Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
+import type { DestinationStatus } from './destination-rules.ts';
 import { hasten, type Target, WINDOW, WINDOWS } from './hastening.ts';
-import type { DestinationStatus } from './subscriptions.ts';
 
 export interface ReplayDeps {
   readonly sql: Sql;

@@ -1,7 +1,7 @@
+import { destinationNotFound } from './destination-rules.ts';
 import { makeSecret } from './sign.ts';
 import {
   columns,
-  destinationNotFound,
   getSubscription,
   type Subscription,
   type SubscriptionDeps,

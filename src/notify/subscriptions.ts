@@ -1,12 +1,22 @@
 import { type Query, retrying, type Sql, type Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import { ApiError, invalid } from '../errors.ts';
-import { fromWireId, uuidv7, type WirePrefix, wireId } from '../ids.ts';
+import { uuidv7 } from '../ids.ts';
 import type { DestinationKind, Destinations } from './destination.ts';
+import {
+  type DestinationStatus,
+  destinationNotFound,
+  duplicate,
+  duplicateOrThrow,
+  isServed,
+  parseStatus,
+  parseTriggers,
+  RULES,
+  readId,
+} from './destination-rules.ts';
 import { hastenAll } from './hastening.ts';
 import { removePending } from './leftovers.ts';
 import { makeSecret } from './sign.ts';
-import { isTrigger, TRIGGERS } from './triggers.ts';
 
 export interface SubscriptionDeps {
   readonly sql: Sql;
@@ -17,8 +27,6 @@ export interface SubscriptionDeps {
   /** Told once one was made active again and what waited for it is due. */
   readonly onActivated?: (() => void) | undefined;
 }
-
-export type DestinationStatus = 'active' | 'failing' | 'failed' | 'paused';
 
 /** A destination as its owner sees it. */
 export interface Subscription {
@@ -46,24 +54,6 @@ export interface NewSubscription {
 }
 
 export type SubscriptionChanges = Partial<NewSubscription>;
-
-interface KindRules {
-  readonly prefix: WirePrefix;
-  /** The address's name on the wire. */
-  readonly field: string;
-  /** What the far end is called in messages. */
-  readonly noun: string;
-  readonly isSigned: boolean;
-  /** How many an application may have. */
-  readonly most: number;
-}
-
-const RULES: Readonly<Record<DestinationKind, KindRules>> = {
-  webhook: { prefix: 'wh', field: 'webhook_url', noun: 'webhook', isSigned: true, most: Number.POSITIVE_INFINITY },
-  pubsub: { prefix: 'ch', field: 'topic', noun: 'channel', isSigned: false, most: 5 }, // Nylas's limit
-};
-
-const UNIQUE_VIOLATION = '23505';
 
 /** Asks the far end, then stores the destination, also one that begins paused; a failure leaves nothing behind. A webhook's secret is shown only here. */
 export async function createSubscription(
@@ -204,54 +194,16 @@ export function columns(sql: Query): ReturnType<Sql> {
     status_updated_at as "statusUpdatedAt", created_at as "createdAt", updated_at as "updatedAt"`;
 }
 
-/** A destination's wire id. */
-export function nameOf(kind: DestinationKind, id: string): string {
-  return wireId(RULES[kind].prefix, id);
-}
-
-/** The seeds' and Nylas's answer to an id that names none: 400, not 404. */
-export function destinationNotFound(): ApiError {
-  return new ApiError(400, '70000', 'destination.id.not.found : record not found');
-}
-
 /** The database's time: one for all processes, and that of what a destination's health is judged by. */
 export async function timeOf({ sql, now }: Pick<SubscriptionDeps, 'sql' | 'now'>): Promise<Date> {
   const [row] = now === undefined ? await sql<{ at: Date }[]>`select now() as at` : [];
   return row?.at ?? new Date(now?.() ?? Date.now());
 }
 
-function readId(kind: DestinationKind, name: string): string {
-  const id = fromWireId(RULES[kind].prefix, name);
-  if (id === null) throw destinationNotFound();
-  return id;
-}
-
 function parseAddress(deps: SubscriptionDeps, kind: DestinationKind, address: string): string {
   const checked = deps.destinations[kind].check(address);
   if ('problem' in checked) throw invalid(RULES[kind].field, checked.problem);
   return checked.normal;
-}
-
-/** Known triggers, each once. */
-export function parseTriggers(names: readonly string[]): string[] {
-  if (names.length === 0) throw invalid('trigger_types', 'must name at least one trigger');
-  const unknown = names.find((name) => !isTrigger(name));
-  if (unknown !== undefined) {
-    throw invalid('trigger_types', `must not contain "${unknown.slice(0, 100)}"; allowed are ${TRIGGERS.join(', ')}`);
-  }
-  return [...new Set(names)];
-}
-
-/** Nylas's pages use three words for `paused` (D26). A client that writes back what it read changes nothing. */
-function parseStatus(asked: string, current: DestinationStatus): DestinationStatus {
-  if (asked === 'pause' || asked === 'paused' || asked === 'inactive') return 'paused';
-  if (asked === 'active' || asked === current) return asked;
-  throw invalid('status', 'must be active or paused');
-}
-
-/** Whether deliveries leave for it. */
-function isServed(status: DestinationStatus): boolean {
-  return status === 'active' || status === 'failing';
 }
 
 async function verify(deps: SubscriptionDeps, kind: DestinationKind, address: string): Promise<void> {
@@ -288,14 +240,4 @@ function refuseDuplicate(
     return 'normal' in other && other.normal === normal;
   };
   if (existing.some(({ id, address }) => id !== self && isSame(address))) throw duplicate(kind);
-}
-
-function duplicateOrThrow(kind: DestinationKind, error: unknown): never {
-  if (error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION) throw duplicate(kind);
-  throw error;
-}
-
-function duplicate(kind: DestinationKind): ApiError {
-  const { field, noun } = RULES[kind];
-  return new ApiError(400, '70005', `invalid.input.format : ${field} is used by another ${noun} of the application`);
 }
