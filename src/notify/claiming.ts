@@ -1,6 +1,6 @@
 // The queue: `pending_deliveries`.
 import type { Sql } from '../db/pool.ts';
-import { wireId } from '../ids.ts';
+import { uuidTime, wireId } from '../ids.ts';
 import type { DestinationKind } from './destination.ts';
 
 /** A delivery that is ours until `claimedUntil`; only the result of this attempt will be accepted. */
@@ -91,6 +91,24 @@ export async function claim(sql: Sql, order: ClaimOrder): Promise<Claim[]> {
     select app, destination_id as "destinationId", notification_id as "notificationId", round, attempts as attempt
     from claimed
     order by notification_id`;
+}
+
+/** Undoes claims that were not attempted. Due again as before: from when they were made, those tried before at once. */
+export async function release(sql: Sql, claims: readonly Claim[], now: number): Promise<void> {
+  const due = claims.map(({ attempt, notificationId }) => (attempt === 1 ? uuidTime(notificationId) : now));
+  await sql`
+    update pending_deliveries p
+    set attempts = p.attempts - 1, claimed_until = null, next_attempt_at = r.due_at
+    from unnest(
+      ${claims.map(({ app }) => app)}::integer[],
+      ${claims.map(({ destinationId }) => destinationId)}::uuid[],
+      ${claims.map(({ notificationId }) => notificationId)}::uuid[],
+      ${claims.map(({ round }) => round)}::smallint[],
+      ${claims.map(({ attempt }) => attempt)}::smallint[],
+      ${due.map((ms) => new Date(ms).toISOString())}::timestamptz[]
+    ) as r (app, destination_id, notification_id, round, attempt, due_at)
+    where p.app = r.app and p.destination_id = r.destination_id and p.notification_id = r.notification_id
+      and p.round = r.round and p.attempts = r.attempt`;
 }
 
 /** Of the destinations that are served, those whose last attempt failed. The newest failures first. */

@@ -1,8 +1,9 @@
 // A delivery goes through its stages once per attempt: claimed -> ready -> attempted -> settled.
-import type { Sql } from '../db/pool.ts';
+import { gather } from '../db/gather.ts';
+import { retrying, type Sql } from '../db/pool.ts';
 import { wireId } from '../ids.ts';
 import type { Log } from '../log.ts';
-import { type Claim, claim, namesOf, readFailing } from './claiming.ts';
+import { type Claim, claim, namesOf, readFailing, release } from './claiming.ts';
 import type { Clock } from './clock.ts';
 import { makeDepartures } from './departures.ts';
 import { DESTINATION_KINDS, type DestinationKind, type Destinations, type Outcome } from './destination.ts';
@@ -52,6 +53,9 @@ const CLAIM_MS = 2 * LONGEST_ATTEMPT_MS;
 // Whose order the far end keeps for its readers has to answer before the next one about the same thing is sent.
 const DEPARTURE_MS = { webhook: 1_000, pubsub: LONGEST_ATTEMPT_MS } satisfies Record<DestinationKind, number>;
 const SUSPECTS = 5_000;
+/** In attempts at once: then the database has fallen behind. */
+const UNSETTLED = 6;
+const GIVEN_BACK = 200;
 // Of a megabyte each, what is read and written down takes four times as much for a moment.
 const READ_AT_ONCE = 16;
 
@@ -65,6 +69,15 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
   const turns = new Map<string, Promise<unknown>>();
   const departures = makeDepartures();
   const settleSoon = startSettling(deps);
+  const giveBack = gather<Claim, boolean>({
+    atOnce: GIVEN_BACK,
+    isTheirs: () => false,
+    async run(claims) {
+      await retrying(() => release(deps.sql, claims, deps.clock.now()));
+      return claims.map(() => true);
+    },
+  });
+  const mostUnsettled = UNSETTLED * deps.concurrency;
   let isInformed = false;
   let isLeft = false;
 
@@ -74,7 +87,8 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
     isInformed = true;
     const now = deps.clock.now();
     const openings = traffic.openings(now);
-    if (openings.limit + openings.slowLimit === 0) return 'idle'; // the attempt that ends next wakes us
+    // The attempt that ends next wakes us, or the settlement.
+    if (openings.limit + openings.slowLimit === 0 || counts.inFlight >= mostUnsettled) return 'idle';
     const until = now + CLAIM_MS;
     const claims = await claim(deps.sql, {
       ...openings,
@@ -111,7 +125,7 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
         counts.inFlight--;
         if (turns.get(destinationId) === turn) turns.delete(destinationId);
         running.delete(delivery);
-        if (traffic.arrive(flight)) loop.wake();
+        if (traffic.arrive(flight) || counts.inFlight + 1 === mostUnsettled) loop.wake();
       });
     running.add(delivery);
   };
@@ -124,6 +138,12 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
       if (ready === undefined) return; // its destination was deleted, the delivery with it
       flight.bytes = ready.content.kind === 'letter' ? ready.content.body.length : 0;
       const departure = departures(`${one.destinationId} ${subjectOf(ready)}`, longestWaitOf(ready));
+      if (!(await traffic.turn(flight))) {
+        departure.left();
+        traffic.arrive(flight);
+        await giveBack(one);
+        return;
+      }
       await departure.turn;
       if (isLeft) return departure.left();
       if (deps.clock.now() > until - LONGEST_ATTEMPT_MS) {
@@ -133,6 +153,7 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
       flight.waitsSince = performance.now();
       const settlement = await attempt(deps, ready, departure.left).finally(departure.left);
       traffic.ended(flight, settlement, deps.clock.now());
+      if (traffic.arrive(flight)) loop.wake(); // whose place it had need not wait until it is settled
       counts.attempts[settlement.outcome.kind]++;
       if (await settleSoon(settlement)) counts.settled[settlement.verdict.kind]++;
       else counts.late++;
@@ -155,6 +176,7 @@ export function startDeliverer(deps: DeliverDeps): Deliverer {
       const bound = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, withinMs);
       });
+      traffic.close();
       const drained = loop.stop().then(() => Promise.allSettled([...running]));
       await Promise.race([drained, bound]);
       clearTimeout(timer);

@@ -13,6 +13,7 @@ export interface Pace {
 }
 
 export const MOST_AT_ONCE = 16;
+const AT_HAND = 3 * MOST_AT_ONCE;
 export const PROMPT_MS = 500;
 const START = 4;
 // Fewer could be one notification the receiver cannot stomach; more would let a dead receiver hold connections.
@@ -57,9 +58,14 @@ export function withoutWait(pace: Pace): Pace {
   return { ...pace, window: 1, notBefore: 0 };
 }
 
-/** How many more attempts may start now. */
-export function roomFor(pace: Pace, inFlight: number, now: number): number {
-  return now < pace.notBefore ? 0 : Math.max(0, pace.window - inFlight);
+/** How many more deliveries may be claimed now. */
+export function roomFor(pace: Pace, claimed: number, now: number): number {
+  return now < pace.notBefore ? 0 : Math.max(0, roomOf(pace) - claimed);
+}
+
+/** Claimed at once: one that is served at its widest has more at hand, so that claims come by the dozen and hold up nothing. */
+export function roomOf({ window, isPrompt }: Pace): number {
+  return isPrompt && window === MOST_AT_ONCE ? window + AT_HAND : window;
 }
 
 /** Served as if nothing was known of it: when it is idle, it need not be remembered. */
