@@ -175,7 +175,7 @@ export async function readDelivery(
 }
 
 /** Where the 5,000th notification of a message lies. */
-export async function messageEdge(
+async function messageEdge(
   sql: Sql,
   app: number,
   messageId: string,

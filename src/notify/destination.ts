@@ -57,3 +57,10 @@ export interface Destination {
 }
 
 export type Destinations = Readonly<Record<DestinationKind, Destination>>;
+
+/** As deliveries keep it: PostgreSQL's text takes no NUL. */
+export function toOutcome(outcome: FetchOutcome): Outcome {
+  if ('detail' in outcome) return { kind: outcome.kind, status: null, answer: outcome.detail, retryAfter: null };
+  const { kind, status, body, retryAfter } = outcome;
+  return { kind, status, answer: body.replaceAll('\u0000', ''), retryAfter };
+}

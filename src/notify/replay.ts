@@ -18,7 +18,7 @@ export type RestState = (typeof REST_STATES)[number];
 export const REPLAYABLE = ['pending', ...REST_STATES] as const;
 export type Replayable = (typeof REPLAYABLE)[number];
 /** What is replayed where nothing else is asked for. */
-export const UNDELIVERED = ['held', 'exhausted', 'stopped'] as const satisfies readonly RestState[];
+const UNDELIVERED = ['held', 'exhausted', 'stopped'] as const satisfies readonly RestState[];
 
 export type ReplayOrder = TimeRange | Notifications;
 

@@ -10,7 +10,7 @@ import {
 } from './subscriptions.ts';
 
 /** How long the old secret signs beside the new one. */
-export const OVERLAP_MS = 24 * 60 * 60_000;
+const OVERLAP_MS = 24 * 60 * 60_000;
 
 /** Of a secret's predecessors so many sign: a header must not grow with the patience of a client that tries again. */
 const MOST_PREVIOUS = 4;

@@ -5,9 +5,8 @@ import { gzip } from 'node:zlib';
 import type { Names } from '../../names.ts';
 import { type GoogleCredentials, makeGoogleCredentials } from '../../providers/google-credentials.ts';
 import { type FetchOutcome, makeSafeFetch, parsePublicUrl, type SafeFetch } from '../../safe-fetch.ts';
-import type { Destination, Outcome, Parcel } from '../destination.ts';
+import { type Destination, type Outcome, type Parcel, toOutcome } from '../destination.ts';
 import { parseTopic, pathOf, type Topic } from './topic.ts';
-import { toOutcome } from './webhook.ts';
 
 export interface PubsubDeps {
   /** Null: what the machine offers. */

@@ -1,8 +1,8 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { type FetchOutcome, parsePublicUrl, type SafeFetch } from '../../safe-fetch.ts';
+import { parsePublicUrl, type SafeFetch } from '../../safe-fetch.ts';
 import { challenge } from '../challenge.ts';
-import type { Destination, Outcome } from '../destination.ts';
+import { type Destination, toOutcome } from '../destination.ts';
 import { signatureHeaders } from '../sign.ts';
 
 const DEADLINE_MS = 10_000; // the page: "return 200 OK within 10 seconds"
@@ -45,11 +45,4 @@ export function makeWebhook({ safeFetch, deadlineMs = DEADLINE_MS }: WebhookDeps
       return toOutcome(outcome);
     },
   };
-}
-
-/** As deliveries keep it: PostgreSQL's text takes no NUL. */
-export function toOutcome(outcome: FetchOutcome): Outcome {
-  if ('detail' in outcome) return { kind: outcome.kind, status: null, answer: outcome.detail, retryAfter: null };
-  const { kind, status, body, retryAfter } = outcome;
-  return { kind, status, answer: body.replaceAll('\u0000', ''), retryAfter };
 }
