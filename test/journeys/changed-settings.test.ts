@@ -21,7 +21,7 @@ describe('changed settings', () => {
   });
   after(async () => {
     await service?.stop();
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20 });
   });
   const restart = async (env: Record<string, string>, options: ServiceOptions = {}): Promise<Service> => {
     await service?.stop();

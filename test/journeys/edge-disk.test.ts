@@ -64,7 +64,7 @@ test('a full disk: readers are served, hits are metered, and it recovers', {
     await spool.close();
   } finally {
     child.kill('SIGKILL');
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20 });
   }
 });
 

@@ -73,6 +73,6 @@ test('no answered hit is lost in ten kills under 64 connections', { timeout: 120
     assert.equal((await readdir(join(dataDir, 'spool'))).length, 1, 'every dead slot was adopted');
     await spool.close();
   } finally {
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20 });
   }
 });

@@ -81,7 +81,7 @@ it('a log that cannot be written stops nobody', {
     const exited = new Promise((resolve) => child.once('close', resolve));
     child.kill('SIGTERM');
     assert.equal(await exited, 0);
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20 });
   }
 });
 

@@ -58,7 +58,7 @@ it('a SIGKILL in the middle of an attempt delays the notification, and that is a
   t.after(async () => {
     await service?.stop();
     await receiver.close();
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20 });
   });
   service = await startService({ dataDir, port });
   await subscribe(service, receiver);

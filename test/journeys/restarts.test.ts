@@ -77,7 +77,7 @@ it('SIGTERM to npm start stops the service, not only npm', async (t) => {
     env: { ...process.env, PORT: String(port), TELLTALE_DATA_DIR: dataDir },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  t.after(() => rm(dataDir, { recursive: true, force: true, maxRetries: 20 }));
   let output = '';
   npm.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;

@@ -76,7 +76,7 @@ export async function startEdge(
     async stop() {
       await edge.close();
       await spool.close();
-      await rm(dataDir, { recursive: true, force: true });
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 20 });
     },
   };
 }
