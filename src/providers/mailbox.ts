@@ -13,6 +13,7 @@ import type {
   SendOutcome,
   SentCopy,
 } from './provider.ts';
+import type { ReadOutcome, WantedMail, WatchOrder, WatchOutcome } from './watch.ts';
 
 /** A provider together with whom it acts for; what the methods mean stands at {@link Provider}. */
 export interface Mailbox {
@@ -21,6 +22,8 @@ export interface Mailbox {
   findSent(messageId: string, signal: AbortSignal): Promise<FindOutcome>;
   wantsCopy(): boolean;
   keepCopy(copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome>;
+  watch(order: WatchOrder, signal: AbortSignal): Promise<WatchOutcome>;
+  read(wanted: readonly WantedMail[], signal: AbortSignal): Promise<ReadOutcome>;
 }
 
 export function mailboxOf(providers: Providers, account: Account, access: Access<Credentials>): Mailbox {
@@ -64,5 +67,7 @@ function bound<C extends Credentials>(provider: Provider<C>, account: Account, a
     findSent: (messageId, signal) => provider.findSent(account, access, messageId, signal),
     wantsCopy: () => provider.wantsCopy(access.credentials),
     keepCopy: (copy, signal) => provider.keepCopy(account, access, copy, signal),
+    watch: (order, signal) => provider.watch(account, access, order, signal),
+    read: (wanted, signal) => provider.read(account, access, wanted, signal),
   };
 }

@@ -1,3 +1,5 @@
+import type { ReadOutcome, WantedMail, WatchOrder, WatchOutcome } from './watch.ts';
+
 /** What acting for a grant takes, by provider; kept sealed by the vault. A new provider adds its line here. */
 export interface CredentialsOf {
   readonly practice: PracticeCredentials;
@@ -153,6 +155,15 @@ export interface Provider<C> {
   wantsCopy(credentials: C): boolean;
   /** Puts a copy into Sent, unless the server turns out to have kept one. May be called again after any outcome. */
   keepCopy(account: Account, access: Access<C>, copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome>;
+  /** Opens the mailbox to be watched until it is closed; `signal` ends the opening alone. */
+  watch(account: Account, access: Access<C>, order: WatchOrder, signal: AbortSignal): Promise<WatchOutcome>;
+  /** Reads mails of the mailbox; marks nothing as read. */
+  read(
+    account: Account,
+    access: Access<C>,
+    wanted: readonly WantedMail[],
+    signal: AbortSignal,
+  ): Promise<ReadOutcome>;
 }
 
 export type Providers = { readonly [Kind in ProviderKind]: Provider<CredentialsOf[Kind]> };

@@ -5,7 +5,7 @@ import { wireId } from '../ids.ts';
 import { type Log, withoutAddresses } from '../log.ts';
 import type { CopyOutcome } from '../providers/provider.ts';
 import { type Copy, drop, giveBack, putOff, restMailbox } from './copy-queue.ts';
-import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from './grant-mailbox.ts';
+import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import { withinLimit } from './time-limit.ts';
 
 export interface KeepDeps extends GrantMailboxDeps {

@@ -12,7 +12,7 @@ import {
   settleAll,
 } from '../tracking/messages.ts';
 import { type Telling, telling } from '../tracking/send-facts.ts';
-import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from './grant-mailbox.ts';
+import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import { DEADLINE_MS } from './handing-over.ts';
 import { conclusionTold } from './refusals.ts';
 import { withinLimit } from './time-limit.ts';

@@ -7,7 +7,7 @@ import type { RefusedRecipient } from '../providers/provider.ts';
 import { findMessage } from '../tracking/messages.ts';
 import type { Party, ToldMail } from '../tracking/send-facts.ts';
 import { compose, messageIdHeader, type Person, threadOf } from './compose.ts';
-import { mailboxWith } from './grant-mailbox.ts';
+import { mailboxWith } from '../grants/grant-mailbox.ts';
 import { giveToProvider, type HandingDeps } from './handing-over.ts';
 import type { Outgoing, Tracking, Warning } from './outgoing.ts';
 import {

@@ -2,7 +2,7 @@
 import { isConnectionLost, type Tx } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import { type Copy, claimDue, wakeChanged } from './copy-queue.ts';
-import type { GrantMailboxDeps } from './grant-mailbox.ts';
+import type { GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import { type CopyCounts, type KeepDeps, keep } from './keep-copy.ts';
 
 export interface SentCopiesDeps extends GrantMailboxDeps {

@@ -1,7 +1,7 @@
 import { retrying, type Sql } from '../db/pool.ts';
-import { keepRenewed, openCredentials, whileUnchanged } from '../grants/credentials.ts';
-import { expireWithin, type Grant } from '../grants/grants.ts';
-import type { Vault } from '../grants/vault.ts';
+import { keepRenewed, openCredentials, whileUnchanged } from './credentials.ts';
+import { expireWithin, type Grant } from './grants.ts';
+import type { Vault } from './vault.ts';
 import type { Log } from '../log.ts';
 import { type Mailbox, mailboxOf } from '../providers/mailbox.ts';
 import type { Access, Credentials, Providers } from '../providers/provider.ts';
