@@ -5,6 +5,7 @@
 alter table messages add column active_at timestamptz;          -- when its thread was last written in; null: when it was sent
 alter table messages add column provider_thread_id text;        -- as the provider calls the thread, where it does
 create index messages_watched on messages (app, grant_id, state_at) where thread_replies;
+create index messages_active on messages (app, grant_id, active_at) where active_at is not null;
 create index messages_provider_thread on messages (app, grant_id, provider_thread_id) where provider_thread_id is not null;
 
 -- Mailboxes with messages whose replies are watched for.

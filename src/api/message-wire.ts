@@ -1,18 +1,19 @@
-import { createHash } from 'node:crypto';
+import { attachmentId } from '../attachment-id.ts';
 import type { Grant } from '../grants/grants.ts';
-import { uuidText, wireId } from '../ids.ts';
-import { type Attachment, type Header, headersOf } from '../send/compose.ts';
+import { wireId } from '../ids.ts';
+import { type Attachment, headersOf } from '../send/compose.ts';
 import type { Outgoing } from '../send/outgoing.ts';
 import type { Sent } from '../send/send.ts';
-import { snippet } from '../send/snippet.ts';
-
-export type HeaderFields = 'none' | 'all' | 'basic';
+import { snippet } from '../snippet.ts';
+import { BASIC, type HeaderFields } from './mail-wire.ts';
 
 /** The message as Send Message answers it (contract 5.2, 5.3): the body as its author wrote it, and no nulls. */
 export function sentToWire(grant: Grant, mail: Outgoing, sent: Sent, fields: HeaderFields): object {
   const { opens, links, threadReplies, label } = sent.tracking;
+  const id = wireId('msg', sent.id);
+  const places = inMailOrder(mail);
   return {
-    id: wireId('msg', sent.id),
+    id,
     object: 'message',
     grant_id: grant.id,
     thread_id: sent.threadId,
@@ -28,18 +29,22 @@ export function sentToWire(grant: Grant, mail: Outgoing, sent: Sent, fields: Hea
     folders: ['SENT'],
     unread: false,
     starred: false,
-    attachments: mail.attachments.map((attachment, index) => attachmentToWire(grant, sent.id, attachment, index)),
+    attachments: mail.attachments.map((attachment) =>
+      attachmentToWire(grant, id, attachment, places.indexOf(attachment)),
+    ),
     tracking_options: { opens, links, thread_replies: threadReplies, label },
     reply_to_message_id: mail.replyToMessageId,
     schedule_id: '',
     ...(Object.keys(mail.metadata).length > 0 && { metadata: mail.metadata }),
-    ...(fields !== 'none' && { headers: headersOf(sent.raw).filter((header) => fields === 'all' || isBasic(header)) }),
+    ...(fields !== 'none' && {
+      headers: headersOf(sent.raw).filter(({ name }) => fields === 'all' || BASIC.test(name)),
+    }),
   };
 }
 
 function attachmentToWire(grant: Grant, message: string, attachment: Attachment, index: number): object {
   return {
-    id: wireId('att', attachmentId(message, index)),
+    id: attachmentId(message, index),
     grant_id: grant.id,
     filename: attachment.filename,
     content_type: attachment.contentType,
@@ -50,11 +55,9 @@ function attachmentToWire(grant: Grant, message: string, attachment: Attachment,
   };
 }
 
-/** Follows from the message and the place in it, so that no row has to keep it. */
-function attachmentId(message: string, index: number): string {
-  return uuidText(createHash('sha256').update(`${message} ${index}`).digest().subarray(0, 16));
-}
-
-function isBasic({ name }: Header): boolean {
-  return /^(message-id|in-reply-to|references)$/i.test(name);
+/** As they lie in the mail, and are met when it is read: what an HTML body refers to lies beside that body. */
+function inMailOrder({ attachments, body, isPlaintext }: Outgoing): readonly Attachment[] {
+  if (isPlaintext || body === '') return attachments;
+  const isBeside = ({ contentId }: Attachment): boolean => contentId !== undefined;
+  return [...attachments.filter(isBeside), ...attachments.filter((attachment) => !isBeside(attachment))];
 }

@@ -4,7 +4,7 @@ import type { Email } from 'postal-mime';
 import { invalid } from '../errors.ts';
 import { uuidv7 } from '../ids.ts';
 import { compose, messageIdHeader, type Person, threadOf } from '../send/compose.ts';
-import { plainText } from '../send/snippet.ts';
+import { plainText } from '../snippet.ts';
 import { HeaderSchema, headers, PersonSchema, person } from './mail-fields.ts';
 import { escapeHtml, persons, textOf } from './practice-view.ts';
 

@@ -1,7 +1,7 @@
 // A kept mail as its reader would see it. Mail is hostile by nature: what is made here is shown in a sandboxed frame
 // under a policy of its own, without scripts, forms, frames and top navigation.
 import PostalMime, { type Address, type Attachment, type Email } from 'postal-mime';
-import { plainText } from '../send/snippet.ts';
+import { plainText } from '../snippet.ts';
 
 export interface ReadMail {
   readonly subject: string;

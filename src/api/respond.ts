@@ -30,6 +30,14 @@ export function done(request: Identified): { readonly request_id: string } {
   return { request_id: request.id };
 }
 
+/** 404 for what a path names and the grant has not. */
+export function unknownIn(parameter: string, what: string, name: string): ApiError {
+  const shown = name.length > LONGEST_SHOWN ? `${name.slice(0, LONGEST_SHOWN)}…` : name;
+  return new ApiError(404, 'api.not_found_error', `${parameter}: no ${what} "${shown}" was found in this grant.`);
+}
+
+const LONGEST_SHOWN = 100;
+
 export interface Refusal {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

@@ -27,6 +27,8 @@ export interface Grant {
   /** What may be shown; secrets are sealed apart. */
   readonly settings: JsonObject;
   readonly scope: readonly string[];
+  /** Other addresses it writes from, in lower case. */
+  readonly aliases: readonly string[];
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -185,11 +187,16 @@ export interface WireGrant {
   readonly updated_at: number;
 }
 
-/** The grant as Nylas shows it. 'practice' is shown as 'imap': the SDKs' enums know no other word for it. */
+/** 'practice' is shown as 'imap': the SDKs' enums know no other word for it. */
+export function wireProvider(provider: GrantProvider): Exclude<GrantProvider, 'practice'> {
+  return provider === 'practice' ? 'imap' : provider;
+}
+
+/** The grant as Nylas shows it. */
 export function toWire(grant: Grant): WireGrant {
   return {
     id: grant.id,
-    provider: grant.provider === 'practice' ? 'imap' : grant.provider,
+    provider: wireProvider(grant.provider),
     grant_status: grant.state === 'valid' ? 'valid' : 'invalid',
     email: grant.email,
     ...(grant.name === '' ? {} : { name: grant.name }),
@@ -256,12 +263,13 @@ export interface GrantRow {
   readonly state: GrantState;
   readonly settings: JsonObject;
   readonly scope: readonly string[];
+  readonly aliases: readonly string[];
   readonly created_at: Date;
   readonly updated_at: Date;
 }
 
 export function toGrant(row: GrantRow): Grant {
-  const { app, serial, id, provider, email, name, state, settings, scope } = row;
+  const { app, serial, id, provider, email, name, state, settings, scope, aliases } = row;
   return {
     app,
     serial,
@@ -272,6 +280,7 @@ export function toGrant(row: GrantRow): Grant {
     state,
     settings,
     scope,
+    aliases,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

@@ -7,6 +7,7 @@ import type { PracticeStore } from '../providers/practice.ts';
 import type { Account, PracticeCredentials } from '../providers/provider.ts';
 import { openCredentials } from './credentials.ts';
 import { type Grant, saveGrant } from './grants.ts';
+import { practiceArrival, practiceReading, tellArrival } from './practice-reading.ts';
 import type { Vault } from './vault.ts';
 
 export type PracticeFolder = 'SENT' | 'INBOX';
@@ -68,6 +69,8 @@ export function practiceStore(deps: Deps): PracticeStore {
       const mail = await findPracticeMail(deps.sql, account.app, account.grantId, messageId);
       return mail === null ? null : wireId('prm', mail.id);
     },
+    ...practiceReading(deps.sql),
+    arrival: ({ grantId }, ms, signal) => practiceArrival(grantId, ms, signal),
   };
 }
 
@@ -149,6 +152,7 @@ function keeper(sql: Sql, limits: PracticeLimits) {
           select id from practice_messages where app = ${app} and grant_id = ${grantId}
           order by id desc offset ${limits.perGrant} limit 1)`;
     });
+    tellArrival(grantId);
     sinceSweep += raw.length;
     if (sinceSweep >= Math.min(SWEEP_BYTES, limits.bytes)) {
       sinceSweep = 0;

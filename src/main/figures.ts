@@ -2,6 +2,8 @@
 import type { EdgeCounters } from '../edge/counters.ts';
 import type { Metrics, Reading } from '../metrics.ts';
 import type { Notify } from '../notify/start.ts';
+import type { RepliesCounts } from '../replies/start.ts';
+import type { AnswerCounts } from '../replies/sync.ts';
 import type { CopyCounts } from '../send/keep-copy.ts';
 import type { Recorder } from '../tracking/recorder.ts';
 import type { Spool } from '../tracking/spool.ts';
@@ -70,6 +72,21 @@ export function showCopies(metrics: Metrics, counts: CopyCounts): void {
   metrics.counter('telltale_sent_copies_total', 'Copies for Sent folders, by what became of each try.', () =>
     readings('result', { kept: counts.kept, there: counts.there, retried: counts.retried, given_up: counts.givenUp }),
   );
+}
+
+export function showReplies(metrics: Metrics, counts: RepliesCounts, answers: AnswerCounts): void {
+  metrics.gauge(
+    'telltale_mailboxes',
+    'Mailboxes that this process watches, and those of them that are connected.',
+    () => readings('state', { watched: counts.watching, connected: counts.connected }),
+  );
+  metrics.counter('telltale_mailbox_connects_total', 'Connections to mailboxes that were begun.', () => [
+    { value: counts.starts },
+  ]);
+  metrics.counter('telltale_mailbox_mails_total', 'Mails found in watched mailboxes, by what became of them.', () =>
+    readings('result', { read: counts.mails, set_aside: counts.setAside }),
+  );
+  metrics.counter('telltale_replies_total', 'Mails recorded as answers, by class.', () => readings('class', answers));
 }
 
 function readings(label: string, values: Readonly<Record<string, number>>): Reading[] {

@@ -26,17 +26,21 @@ import { startNotify } from '../notify/start.ts';
 import { getSubscription } from '../notify/subscriptions.ts';
 import { makePostman } from '../providers/postman.ts';
 import { makeProviders } from '../providers/providers.ts';
+import { startReplies } from '../replies/start.ts';
+import { noAnswers, syncPage } from '../replies/sync.ts';
+import { createdSubscriptions } from '../replies/told-mail.ts';
 import { makeSafeFetch } from '../safe-fetch.ts';
 import { makeLedger } from '../send/ledger.ts';
 import { startRecovery } from '../send/recover.ts';
 import { startSentCopies } from '../send/sent-copies.ts';
+import { bodyCleaner } from '../send/tracked-body.ts';
 import { readLink } from '../tracking/links.ts';
 import { startRecorder } from '../tracking/recorder.ts';
 import { banner } from './banner.ts';
 import { bootstrap } from './bootstrap.ts';
 import { openDatabase } from './database.ts';
 import type { Doors } from './doors.ts';
-import { showCopies, showHits, showNotify, showRecorder } from './figures.ts';
+import { showCopies, showHits, showNotify, showRecorder, showReplies } from './figures.ts';
 import type { Releasers } from './releasers.ts';
 
 /** How long sends may go on when the service stops, and then what is said of them be written down. */
@@ -144,6 +148,27 @@ export async function startInside(deps: {
     const copies = startSentCopies({ sql: database.pool('sent copies', 2), vault, providers, log, onFacts });
     otherUsers.push(() => copies.close());
     showCopies(metrics, copies.counts);
+    const syncs = {
+      sql: database.pool('replies', 6),
+      keys,
+      log,
+      onFacts,
+      tellsOfMail: createdSubscriptions(api),
+      cleaner: (app: number) => bodyCleaner({ keys }, app),
+      counts: noAnswers(),
+    };
+    const replies = startReplies({
+      sql: syncs.sql,
+      heartbeatSql: database.pool('heartbeat', 1),
+      log,
+      vault,
+      providers,
+      onFacts,
+      syncPage: (run, portion) => syncPage(syncs, run, portion),
+    });
+    wake.on('stops', () => replies.look());
+    otherUsers.push(() => replies.stop());
+    showReplies(metrics, replies.counts, syncs.counts);
     doors.watch('work', database.reachable);
   }
   if (config.roles.has('api')) {

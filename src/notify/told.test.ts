@@ -10,7 +10,7 @@ import { makeLog } from '../log.ts';
 import { bounceFact, type ToldBounce } from '../tracking/bounce-facts.ts';
 import { record } from '../tracking/events.ts';
 import { mailFact, type ToldMail } from '../tracking/mail-facts.ts';
-import { replyFact, type ToldReply } from '../tracking/reply-facts.ts';
+import { type ReplyDetail, replyDetail } from '../tracking/reply-facts.ts';
 import { telling } from '../tracking/send-facts.ts';
 import { type Prepared, prepare, readState } from './contents.ts';
 import { fanOut } from './fanout.ts';
@@ -489,13 +489,26 @@ async function setting(t: { after(release: () => Promise<void>): void }): Promis
             class: 'human',
             reasons: [],
             counts: true,
+            detail: replyDetail(reply),
           },
         ]);
-        await tx`delete from outbox`; // the recorder's own fact knows nothing of the reply
-        await emit(tx, [replyFact(reply)]);
       });
     },
   };
+}
+
+interface ToldReply extends ReplyDetail {
+  readonly app: number;
+  readonly rootMessageId: string;
+  readonly sequence: number;
+  readonly happenedAt: Date;
+}
+
+/** As recording emits it. */
+function replyFact(reply: ToldReply): Fact {
+  const { app, rootMessageId: messageId, sequence, happenedAt } = reply;
+  const detail = replyDetail(reply);
+  return { app, trigger: 'thread.replied', messageId, sequence, detail, linkCounts: null, happenedAt };
 }
 
 const BOUNCE: Omit<ToldBounce, 'app' | 'messageId'> = {

@@ -1,8 +1,15 @@
 import type { SafeFetch } from '../safe-fetch.ts';
 import { checkInbox } from './imap/check.ts';
 import { findInSent, keepInSent } from './imap/copies.ts';
+import { readMails } from './imap/read.ts';
 import { absenceProves, keepsCopies } from './imap/self-keeping.ts';
+import { dial } from './imap/session.ts';
 import { makeSessions } from './imap/sessions.ts';
+import { makeSetbacks } from './imap/setbacks.ts';
+import { TEMPO, type Tempo } from './imap/tempo.ts';
+import { watchable, watchProblemOf } from './imap/watch-problem.ts';
+import { watchMailbox } from './imap/watched.ts';
+import { makeWire, Refused } from './imap/wire.ts';
 import { type Call, withLogin } from './login.ts';
 import type { MailNetwork } from './mail-server.ts';
 import { makeAccessTokens } from './oauth.ts';
@@ -17,6 +24,7 @@ import type {
   SendOutcome,
 } from './provider.ts';
 import { makeSmtp } from './smtp/smtp.ts';
+import type { ReadOutcome, WatchedMailbox, WatchOutcome } from './watch.ts';
 import { storable, type Told } from './wording.ts';
 
 export interface ImapDeps {
@@ -24,16 +32,25 @@ export interface ImapDeps {
   /** To the token endpoints that grants name. */
   readonly safeFetch: Pick<SafeFetch, 'request'>;
   readonly lookAgainMs?: number;
+  /** How often watched mailboxes are looked at, where that is not as usual. */
+  readonly tempo?: Partial<Tempo>;
 }
 
 export interface ImapProvider {
   readonly provider: Provider<ImapCredentials>;
-  /** Ends the connections that are kept open between calls; calls that go on are cut. */
+  /** Ends what is watched, and the connections that are kept open between calls; calls that go on are cut. */
   close(): Promise<void>;
 }
 
-/** Any mail server: SMTP to send, IMAP for the copy in Sent. */
-export function imapProvider({ network, safeFetch, lookAgainMs }: ImapDeps): ImapProvider {
+/** A watched connection is silent for as long as nothing happens: what it is asked has a limit of its own. */
+const WATCHED_SILENCE_MS = 1_800_000;
+
+/** Any mail server: SMTP to send, IMAP for the copy in Sent, and to watch and read. */
+export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }: ImapDeps): ImapProvider {
+  const tempo = { ...TEMPO, ...hurried };
+  const setbacks = makeSetbacks(tempo.patienceMs);
+  const watched = new Set<WatchedMailbox>();
+  let closed = false;
   const smtp = makeSmtp({ network });
   const sessions = makeSessions({ network });
   const tokens = makeAccessTokens({ safeFetch });
@@ -106,15 +123,69 @@ export function imapProvider({ network, safeFetch, lookAgainMs }: ImapDeps): Ima
         failed: unavailable,
       });
     },
+
+    async watch({ app, grantId }, access, order, signal) {
+      if (access.credentials.imap === null || closed) return UNWATCHED;
+      return loggedIn<WatchOutcome>(access, signal, {
+        async act({ imap: box }, authFor) {
+          if (box === null) return UNWATCHED;
+          const { host } = box;
+          const session = await dial(network, box, authFor(box), signal, {
+            silenceMs: WATCHED_SILENCE_MS,
+            explain: (error, at, clean) => watchProblemOf(error, at, { clean }),
+          });
+          if ('kind' in session) return watchable(session);
+          const mailbox = watchMailbox(session, {
+            mailbox: `${app} ${grantId}`,
+            host,
+            order,
+            tempo,
+            setbacks,
+            onClosed: () => watched.delete(mailbox),
+          });
+          watched.add(mailbox);
+          if (closed) await mailbox.close();
+          return { kind: 'open', mailbox };
+        },
+        isRefusal: ({ kind }) => kind === 'unauthorised',
+        failed: watchable,
+      });
+    },
+
+    async read(_account, access, wanted, signal) {
+      const nowhere: ReadOutcome = { kind: 'read', mails: wanted.map(() => null) };
+      if (access.credentials.imap === null || wanted.length === 0) return nowhere;
+      return loggedIn<ReadOutcome>(access, signal, {
+        async act({ imap: box }, authFor) {
+          if (box === null) return nowhere;
+          return sessions.use<ReadOutcome>(box, authFor(box), signal, {
+            async work({ client }) {
+              try {
+                return { kind: 'read', mails: await readMails(makeWire(client, tempo.silenceMs), wanted) };
+              } catch (error) {
+                if (error instanceof Refused) return watchProblemOf(error, box.host);
+                throw error;
+              }
+            },
+            failed: watchable,
+          });
+        },
+        isRefusal: ({ kind }) => kind === 'unauthorised',
+        failed: watchable,
+      });
+    },
   };
   return {
     provider,
     async close() {
-      await Promise.all([smtp.close(), sessions.close(), tokens.close()]);
+      closed = true;
+      const watches = [...watched].map((mailbox) => mailbox.close());
+      await Promise.all([smtp.close(), sessions.close(), tokens.close(), ...watches]);
     },
   };
 }
 
+const UNWATCHED: WatchOutcome = { kind: 'unreachable', reason: 'no IMAP server is known for this mailbox' };
 const NO_IMAP: CopyOutcome = { kind: 'refused', reason: 'no IMAP server is known for this mailbox' };
 
 function checked(...found: readonly (CheckProblem | null)[]): CheckOutcome {

@@ -1,3 +1,4 @@
+import { contentOf, practiceWatch } from './practice-watch.ts';
 import type {
   Account,
   CheckOutcome,
@@ -8,6 +9,17 @@ import type {
   Provider,
   SendOutcome,
 } from './provider.ts';
+import type { MailContent, ReadOutcome, WatchOutcome } from './watch.ts';
+
+/** A mail that lies in a practice mailbox. */
+export interface PracticeKept {
+  /** UUIDv7. */
+  readonly id: string;
+  readonly folder: 'INBOX' | 'SENT';
+  readonly receivedAt: Date;
+  /** Bytes. */
+  readonly size: number;
+}
 
 /** Where practice mail is kept; the database stays on its other side. */
 export interface PracticeStore {
@@ -17,6 +29,26 @@ export interface PracticeStore {
   keepSent(account: Account, mail: OutgoingMail): Promise<string>;
   /** The id of a kept sent mail, or null. */
   findSent(account: Account, messageId: string): Promise<string | null>;
+  /**
+   * At most `limit` mails whose ids are of the millisecond `after` or later and not among `given`, by id, each with its
+   * header block: at most 64 kB of it.
+   */
+  later(
+    account: Account,
+    after: number,
+    given: readonly string[],
+    limit: number,
+  ): Promise<readonly (PracticeKept & { readonly head: Buffer })[]>;
+  /** By id; those that have gone are missing. */
+  beginnings(account: Account, ids: readonly string[], most: number): Promise<ReadonlyMap<string, Buffer>>;
+  /** The mail of this id or, where there is none, the newest with this Message-ID. */
+  read(
+    account: Account,
+    id: string | null,
+    messageId: string | null,
+  ): Promise<(PracticeKept & { readonly raw: Buffer }) | null>;
+  /** True once this process keeps a mail of the mailbox, false after `ms` or when `signal` aborts. */
+  arrival(account: Account, ms: number, signal: AbortSignal): Promise<boolean>;
 }
 
 /** What is sent lies in the folder already. */
@@ -26,7 +58,10 @@ const keepsItsOwn = {
 };
 
 /** Accepts every recipient and delivers nothing outside. */
-export function practiceProvider(store: PracticeStore): Provider<PracticeCredentials> {
+export function practiceProvider(
+  store: PracticeStore,
+  times: { readonly lookMs?: number } = {},
+): Provider<PracticeCredentials> {
   return {
     async check(account, { credentials }, signal): Promise<CheckOutcome> {
       if (signal.aborted) return problem('unreachable', TOO_LATE);
@@ -50,6 +85,26 @@ export function practiceProvider(store: PracticeStore): Provider<PracticeCredent
     },
 
     ...keepsItsOwn,
+
+    async watch(account, { credentials }, order, signal): Promise<WatchOutcome> {
+      if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
+      const { key } = credentials;
+      if (!(await store.opens(account, key))) return { kind: 'unauthorised', reason: CLOSED };
+      const since = order.since.getTime();
+      return { kind: 'open', mailbox: practiceWatch({ store, account, key, since, closed: CLOSED, ...times }) };
+    },
+
+    async read(account, { credentials }, wanted, signal): Promise<ReadOutcome> {
+      if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
+      if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
+      const mails: (MailContent | null)[] = [];
+      for (const { place, messageId, withBody } of wanted) {
+        if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
+        const found = await store.read(account, place, messageId);
+        mails.push(found === null ? null : contentOf(found, withBody));
+      }
+      return { kind: 'read', mails };
+    },
   };
 }
 
@@ -58,6 +113,8 @@ export const practiceSwitchedOff: Provider<PracticeCredentials> = {
   check: async () => problem('unreachable', OFF),
   send: async () => ({ kind: 'failed', reason: OFF }),
   findSent: async () => ({ kind: 'unreachable', reason: OFF }),
+  watch: async () => ({ kind: 'unreachable', reason: OFF }),
+  read: async () => ({ kind: 'unreachable', reason: OFF }),
   ...keepsItsOwn,
 };
 

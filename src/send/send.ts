@@ -1,13 +1,14 @@
 import { unsealCredentials } from '../grants/credentials.ts';
+import { mailboxWith } from '../grants/grant-mailbox.ts';
 import { type Grant, requireValid } from '../grants/grants.ts';
 import type { ResolveSender, Sender } from '../grants/senders.ts';
 import { uuidv7, wireId } from '../ids.ts';
 import { withoutAddresses } from '../log.ts';
 import type { RefusedRecipient } from '../providers/provider.ts';
+import { snippet } from '../snippet.ts';
 import { findMessage } from '../tracking/messages.ts';
 import type { Party, ToldMail } from '../tracking/send-facts.ts';
 import { compose, messageIdHeader, type Person, threadOf } from './compose.ts';
-import { mailboxWith } from '../grants/grant-mailbox.ts';
 import { giveToProvider, type HandingDeps } from './handing-over.ts';
 import type { Outgoing, Tracking, Warning } from './outgoing.ts';
 import {
@@ -17,7 +18,6 @@ import {
   unknownParentRefusal,
   unsupportedProviderRefusal,
 } from './refusals.ts';
-import { snippet } from './snippet.ts';
 import { cleanBody, type TrackedBodyDeps, trackable, trackedBody } from './tracked-body.ts';
 
 export interface SendDeps extends HandingDeps, TrackedBodyDeps {

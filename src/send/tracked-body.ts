@@ -97,9 +97,40 @@ export function cleanBody(deps: Pick<TrackedBodyDeps, 'keys'>, app: number, body
   const cleaned = rewrite(
     body,
     { opens: false, links: true, linkSchemes: [], secretParameters: [] },
-    { linkUrl: (_index, url) => url, pixelUrl: () => '', ...ownIn(deps.keys, app) },
+    { linkUrl: (_index, url) => url, pixelUrl: () => '', ...fewOwnIn(deps.keys, app) },
   );
   return cleaned.kind === 'rewritten' ? cleaned.html : body;
+}
+
+/** Takes what is ours out of bodies that an application shows. */
+export function bodyCleaner(
+  deps: Pick<TrackedBodyDeps, 'keys'>,
+  app: number,
+): { html(body: string): string; text(body: string): string } {
+  return { html: (body) => cleanBody(deps, app, body), text: (body) => cleanText(deps, app, body) };
+}
+
+/** The same for text without tags: mail programs write the addresses of links and images into it. */
+export function cleanText(deps: Pick<TrackedBodyDeps, 'keys'>, app: number, text: string): string {
+  const { unwrap, isOwnPixel } = fewOwnIn(deps.keys, app);
+  return text.replace(ADDRESS, (url) => (isOwnPixel(url) ? '' : (unwrap(url) ?? url)));
+}
+
+/** Without the punctuation of the sentence in which it stands. */
+const ADDRESS = /https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?()[\]]/gi;
+
+/** To be mended and proven an address may take 0.1 ms: mail of strangers is not read on for longer than this many take. */
+const MOST_TRIED = 2000;
+const LIKE_OURS = /^\s*https?:\/\/[^/?#]+\/[co]\//i;
+
+function fewOwnIn(keys: TokenKeys, app: number): ReturnType<typeof ownIn> {
+  const own = ownIn(keys, app);
+  let left = MOST_TRIED;
+  const isTried = (url: string): boolean => LIKE_OURS.test(url) && left-- > 0;
+  return {
+    unwrap: (url) => (isTried(url) ? own.unwrap(url) : null),
+    isOwnPixel: (url) => isTried(url) && own.isOwnPixel(url),
+  };
 }
 
 /** Another application's links and pixels are as foreign as anybody's. */

@@ -106,8 +106,8 @@ function count(counter: Counter, occurrence: Occurrence, links: number): Entry {
 
 function factOf({ occurrence, sequence, linkCounts }: Entry): Fact | null {
   if (sequence === null) return null;
-  const { app, trigger, message: messageId, at: happenedAt } = occurrence;
-  return { app, trigger, messageId, sequence, linkCounts, happenedAt };
+  const { app, trigger, message: messageId, detail = null, at: happenedAt } = occurrence;
+  return { app, trigger, messageId, sequence, detail, linkCounts, happenedAt };
 }
 
 type Key = Pick<Occurrence, 'app' | 'message' | 'trigger'>;

@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import type { Query } from '../db/pool.ts';
 import { fromWireId } from '../ids.ts';
 import type { TrackedLink } from './links.ts';
+import { openMailboxesOf } from './open-mailboxes.ts';
 import { factsOfSettled, type Telling } from './send-facts.ts';
 
 export type MessageState = 'sending' | 'sent' | 'failed' | 'unknown';
@@ -165,8 +166,9 @@ async function settleWhere(
       from jsonb_to_recordset(${sql.json(results)}) as r (app integer, id uuid, state text, message_id text,
         provider_message_id text, error jsonb, always boolean, detail text)
       where m.app = r.app and m.id = r.id and ${isOpen}
-      returning m.app, m.id, m.state, m.subject, r.detail, m.state <> 'unknown' and ${isTold} as told
-    ), facts as (${factsOfSettled(sql)})
+      returning m.app, m.id, m.state, m.subject, r.detail, m.state <> 'unknown' and ${isTold} as told, m.grant_id,
+        m.thread_replies
+    ), facts as (${factsOfSettled(sql)}), opened as (${openMailboxesOf(sql)})
     select id, told from settled`;
   return { changed: new Set(rows.map(({ id }) => id)), told: rows.some(({ told }) => told) };
 }

@@ -1,3 +1,5 @@
+import type { FactDetail } from '../db/outbox.ts';
+
 export type Trigger = 'message.opened' | 'message.link_clicked' | 'thread.replied';
 
 /** Something that happened to a message, about to be recorded. */
@@ -19,4 +21,6 @@ export interface Occurrence {
   readonly reasons: readonly string[];
   /** False: kept, but it gets no sequence and no fact. */
   readonly counts: boolean;
+  /** Goes with the fact. */
+  readonly detail?: FactDetail;
 }

@@ -1,5 +1,5 @@
 // What is told of a reply: written with the event that counts it, read at delivery.
-import type { EventFact } from '../db/outbox.ts';
+import type { FactDetail } from '../db/outbox.ts';
 import { isObject, isTextOrNull } from './stored-detail.ts';
 
 export interface ReplyDetail {
@@ -15,29 +15,18 @@ export interface ReplyDetail {
   readonly autoReply: boolean;
 }
 
-export interface ToldReply extends ReplyDetail {
-  readonly app: number;
-  /** The tracked message that it answers, its own id in the database's form. */
-  readonly rootMessageId: string;
-  /** 0-based number among the replies of the root that are told. */
-  readonly sequence: number;
-  /** When it was received. */
-  readonly happenedAt: Date;
-}
-
-/** The fact to be emitted in the transaction that counts the reply. */
-export function replyFact({ app, rootMessageId, sequence, happenedAt, ...reply }: ToldReply): EventFact {
-  const detail = {
+/** To go with the occurrence that is recorded of the reply. */
+export function replyDetail(reply: ReplyDetail): FactDetail {
+  return {
     message_id: reply.messageId,
     reply_to_message_id: reply.replyToMessageId,
     thread_id: reply.threadId,
     from_self: reply.fromSelf,
     auto_reply: reply.autoReply,
   };
-  return { app, trigger: 'thread.replied', messageId: rootMessageId, sequence, detail, linkCounts: null, happenedAt };
 }
 
-/** What `replyFact` told, read back from the database. Null for anything else. */
+/** What `replyDetail` made, read back from the database. Null for anything else. */
 export function readReplyDetail(stored: unknown): ReplyDetail | null {
   if (!isObject(stored)) return null;
   const { message_id: messageId, reply_to_message_id: replyToMessageId, thread_id: threadId } = stored;

@@ -9,13 +9,15 @@ import {
   GRANT_LIST,
   IP_ADDRESSES,
   ONE_GRANT,
+  ONE_MESSAGE,
+  ONE_THREAD,
   ONE_WEBHOOK,
   SENT_MESSAGE,
   WEBHOOK_DELETED,
   WEBHOOK_LIST,
   WEBHOOK_WITH_SECRET,
 } from './members.ts';
-import { ask, expired, hook, MAIL, mailbox, next, PRACTICE, type Row, sendFrom } from './raw-rows.ts';
+import { ask, expired, hook, MAIL, mailbox, next, PRACTICE, practiceMail, type Row, sendFrom } from './raw-rows.ts';
 
 let api: WholeApi;
 
@@ -180,6 +182,48 @@ const SUCCESSES: readonly Row[] = [
     body: () => ({ ...MAIL, is_plaintext: true, tracking_options: { opens: true } }),
     status: 200,
     members: { ...SENT_MESSAGE, warnings: 'objects' },
+  },
+  {
+    name: 'a message found',
+    method: 'GET',
+    path: async (api) => `/v3/grants/${api.grant.id}/messages/${(await practiceMail(api, FULL_MAIL)).id}`,
+    status: 200,
+    members: { ...ONE_MESSAGE, 'data.metadata': 'object', 'data.attachments[].content_disposition': 'string' },
+  },
+  {
+    name: 'a message found with its headers',
+    method: 'GET',
+    path: async (api) =>
+      `/v3/grants/${api.grant.id}/messages/${(await practiceMail(api, MAIL)).id}?fields=include_headers`,
+    status: 200,
+    members: { ...ONE_MESSAGE, 'data.headers': 'objects' },
+  },
+  {
+    name: 'a message found with its tracking options',
+    method: 'GET',
+    path: async (api) =>
+      `/v3/grants/${api.grant.id}/messages/${(await practiceMail(api, FULL_MAIL)).id}?fields=include_tracking_options`,
+    status: 200,
+    members: { ...ONE_MESSAGE, 'data.tracking_options': 'object' },
+  },
+  {
+    name: 'a message of which only its row is left',
+    method: 'GET',
+    path: async (api) => {
+      const { id } = await practiceMail(api, FULL_MAIL);
+      await api.sql`delete from practice_messages`;
+      return `/v3/grants/${api.grant.id}/messages/${id}`;
+    },
+    status: 200,
+    members: ONE_MESSAGE,
+  },
+  {
+    name: 'a thread found',
+    method: 'GET',
+    path: async (api, caller) =>
+      `/v3/grants/${caller.segment(PRACTICE)}/threads/${(await practiceMail(api, FULL_MAIL)).threadId}`,
+    status: 200,
+    members: ONE_THREAD,
   },
   {
     name: 'a mailbox connected',

@@ -65,6 +65,27 @@ const REFUSALS: readonly Row[] = [
     members: REFUSAL,
   },
   {
+    name: 'an unknown message',
+    method: 'GET',
+    path: (_api, caller) => `/v3/grants/${caller.segment(PRACTICE)}/messages/msg_unknown`,
+    status: 404,
+    members: REFUSAL,
+  },
+  {
+    name: 'an unknown thread',
+    method: 'GET',
+    path: (_api, caller) => `/v3/grants/${caller.segment(PRACTICE)}/threads/thr_unknown`,
+    status: 404,
+    members: REFUSAL,
+  },
+  {
+    name: 'a message of an expired grant',
+    method: 'GET',
+    path: async (api, caller) => `/v3/grants/${caller.segment(await expired(api))}/messages/msg_unknown`,
+    status: 401,
+    members: REFUSAL,
+  },
+  {
     name: 'an expired grant to send from',
     method: 'POST',
     path: sendFrom(expired),

@@ -82,3 +82,17 @@ export function sendFrom(email: string | ((api: WholeApi) => Promise<string>), q
   return async (api, caller) =>
     `/v3/grants/${caller.segment(typeof email === 'string' ? email : await email(api))}/messages/send${query}`;
 }
+
+/** Sends a mail from the practice mailbox. */
+export async function practiceMail(
+  api: WholeApi,
+  mail: object,
+): Promise<{ readonly id: string; readonly threadId: string }> {
+  const response = await fetch(`${api.url}/v3/grants/${api.grant.id}/messages/send`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${api.key}`, 'content-type': 'application/json' },
+    body: JSON.stringify(mail),
+  });
+  const { data } = JSON.parse(await response.text());
+  return { id: data.id, threadId: data.thread_id };
+}

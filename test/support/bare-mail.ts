@@ -50,8 +50,8 @@ export interface BareMail {
   folder(path: string): readonly Buffer[];
   /** Flags and internal date of those. */
   marks(path: string): readonly { readonly flags: readonly string[]; readonly date: string }[];
-  /** Puts a mail into a folder. */
-  put(path: string, raw: Buffer): void;
+  /** Puts a mail into a folder; `labels` as Gmail has them. */
+  put(path: string, raw: Buffer, labels?: readonly string[]): void;
   /** How many there are to both servers. */
   readonly connections: number;
   /** Ends every connection. */
@@ -115,7 +115,11 @@ export async function startBareMail(options: BareMailOptions = {}): Promise<Bare
     delivered: () => delivered,
     folder: (path) => messages(imap, path).map(({ raw }) => Buffer.from(raw, 'latin1')),
     marks: (path) => messages(imap, path).map(({ flags, internaldate }) => ({ flags, date: internaldate })),
-    put: (path, raw) => imap.appendMessage(path, [], undefined, raw.toString('latin1')),
+    put(path, raw, labels) {
+      imap.appendMessage(path, [], undefined, raw.toString('latin1'));
+      const mail = messages(imap, path).at(-1);
+      if (mail !== undefined && labels !== undefined) mail['X-GM-LABELS'] = labels;
+    },
     get connections() {
       return sockets.size;
     },

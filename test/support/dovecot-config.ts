@@ -30,6 +30,9 @@ export function dovecotConf({ folder, ports, introspectionUrl }: DovecotConfig):
     auth_mechanisms: `plain login${introspectionUrl === null ? '' : ' xoauth2 oauthbearer'}`,
     auth_failure_delay: '0 secs',
     mail_max_userip_connections: 100,
+    verbose_proctitle: 'yes', // says who waits in IDLE
+    recipient_delimiter: '+',
+    lmtp_save_to_detail_mailbox: 'yes', // what a filter at delivery does: alice+Projects@… goes to Projects
   };
   return [
     ...Object.entries(settings).map(([name, value]) => `${name} = ${value}`),
@@ -49,7 +52,7 @@ export function dovecotConf({ folder, ports, introspectionUrl }: DovecotConfig):
     block('service auth', [block('unix_listener auth-postfix', ['mode = 0666'])]),
     block('namespace inbox', [
       'inbox = yes',
-      ...['Sent', 'Drafts', 'Trash'].map((name) =>
+      ...['Sent', 'Drafts', 'Trash', 'Archive'].map((name) =>
         block(`mailbox ${name}`, ['auto = subscribe', `special_use = \\${name}`]),
       ),
     ]),

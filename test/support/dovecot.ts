@@ -3,9 +3,11 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, readFile, realpath } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ImapFlow } from 'imapflow';
 import nodemailer from 'nodemailer';
 import { greeted, portForServer, startDaemons } from './daemons.ts';
 import { writeCertificate, writeDovecot, writePostfix, writeUsers } from './dovecot-folder.ts';
+import { idlers, kick, renumber } from './dovecot-state.ts';
 import { type Gate, openGate } from './gate.ts';
 import { readMaildir } from './maildir.ts';
 import { POSTFIX_PROGRAMS } from './postfix-config.ts';
@@ -28,6 +30,16 @@ export interface MailHost {
   mails(address: string, folder?: string): Promise<readonly Buffer[]>;
   /** Puts a mail into an inbox, as from another server. */
   deliver(address: string, raw: string | Buffer): Promise<void>;
+  /** Hands a mail to Postfix as one of the owners, and resolves when Postfix has taken it. */
+  submit(from: string, to: readonly string[], raw: string | Buffer): Promise<void>;
+  /** Does something as another mail program of the owner, which no gate keeps out. */
+  withProgram<T>(address: string, act: (program: ImapFlow) => Promise<T>): Promise<T>;
+  /** How many connections wait in IDLE for news of the owner's mailbox. */
+  idling(address: string): Promise<number>;
+  /** Ends every connection of the owner in the server's own words (BYE). */
+  kick(address: string): Promise<void>;
+  /** Numbers the mails of an inbox anew, as after a restored backup: its UIDVALIDITY is another one. Nobody may be in it. */
+  renumber(address: string): Promise<void>;
   /** Changes what an owner has from now on; connections that are signed in stay so. */
   change(address: string, owner: Partial<MailboxOwner>): Promise<void>;
   /** What both servers wrote into their logs, for a failed test. */
@@ -42,6 +54,8 @@ export interface MailboxOwner {
 }
 
 export interface Side {
+  /** How many there are now. */
+  connections(): number;
   stop(): Promise<void>;
   start(): Promise<void>;
 }
@@ -115,6 +129,11 @@ export async function startMailHost(options: MailHostOptions = {}): Promise<Mail
     smtp: await openGate(internal.smtp),
     smtps: await openGate(internal.smtps),
   };
+  const ownerOf = (address: string): MailboxOwner => {
+    const owner = owners.get(address);
+    if (owner === undefined) throw new Error(`nobody is ${address} here`);
+    return owner;
+  };
   const lmtp = nodemailer.createTransport({ host: '127.0.0.1', port: internal.lmtp, lmtp: true, ignoreTLS: true });
   return {
     host: 'localhost',
@@ -131,9 +150,34 @@ export async function startMailHost(options: MailHostOptions = {}): Promise<Mail
     async deliver(address, raw) {
       await lmtp.sendMail({ envelope: { from: 'elsewhere@example.org', to: [address] }, raw });
     },
+    async submit(from, to, raw) {
+      const auth = { user: from, pass: ownerOf(from).password };
+      const server = { host: 'localhost', port: internal.smtps, secure: true, tls: { ca }, auth };
+      await nodemailer.createTransport(server).sendMail({ envelope: { from, to: [...to] }, raw });
+    },
+    async withProgram(address, act) {
+      const auth = { user: address, pass: ownerOf(address).password };
+      const server = {
+        host: 'localhost',
+        port: internal.imaps,
+        secure: true,
+        tls: { ca },
+        auth,
+        logger: false,
+      } as const;
+      const program = new ImapFlow(server);
+      await program.connect();
+      try {
+        return await act(program);
+      } finally {
+        await program.logout();
+      }
+    },
+    idling: (address) => idlers(folder, address),
+    kick: (address) => kick(folder, address),
+    renumber: (address) => renumber(join(folder, 'mail', address)),
     async change(address, owner) {
-      const now = owners.get(address);
-      if (now === undefined) throw new Error(`nobody is ${address} here`);
+      const now = ownerOf(address);
       owners.set(address, { ...now, ...owner });
       await writeUsers(folder, owners);
       // Dovecot looks at the file once in a second of the clock.
@@ -149,6 +193,7 @@ export async function startMailHost(options: MailHostOptions = {}): Promise<Mail
 
 function sideOf(gates: readonly Gate[]): Side {
   return {
+    connections: () => gates.reduce((sum, gate) => sum + gate.connections(), 0),
     stop: async () => void (await Promise.all(gates.map((gate) => gate.shut()))),
     start: async () => void (await Promise.all(gates.map((gate) => gate.open()))),
   };

@@ -7,6 +7,8 @@ export interface Gate {
   /** Cuts every connection, and refuses new ones. */
   shut(): Promise<void>;
   open(): Promise<void>;
+  /** Who is connected through it now. */
+  connections(): number;
 }
 
 export interface GateOptions {
@@ -16,6 +18,7 @@ export interface GateOptions {
 
 export async function openGate(target: number, { lastWords }: GateOptions = {}): Promise<Gate> {
   const sockets = new Set<Socket>();
+  const visitors = new Set<Socket>();
   const keep = (socket: Socket, other: Socket): void => {
     sockets.add(socket);
     socket.on('error', () => {});
@@ -26,6 +29,8 @@ export async function openGate(target: number, { lastWords }: GateOptions = {}):
   };
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
+    visitors.add(near);
+    near.once('close', () => visitors.delete(near));
     keep(near, far);
     keep(far, near);
     near.pipe(far).pipe(near);
@@ -53,5 +58,6 @@ export async function openGate(target: number, { lastWords }: GateOptions = {}):
     async open() {
       if (!server.listening) await listen(port);
     },
+    connections: () => visitors.size,
   };
 }

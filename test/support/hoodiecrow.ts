@@ -14,6 +14,7 @@ export interface HoodiecrowMessage {
   readonly raw: string;
   readonly flags: readonly string[];
   readonly internaldate: string;
+  'X-GM-LABELS'?: readonly string[];
 }
 
 export interface HoodiecrowOptions {
@@ -43,10 +44,18 @@ interface Inside extends HoodiecrowServer {
   getCommandHandler(command: string): Handler;
   setCommandHandler(command: string, handler: Handler): void;
   readonly outputHandlers: ((connection: Connection, response: { tag: string }, description?: string) => void)[];
-  readonly fetchHandlers: Record<string, () => unknown>;
+  readonly fetchHandlers: Record<string, FetchHandler>;
 }
 
-const hoodiecrow: (options: object) => HoodiecrowServer = createRequire(import.meta.url)('hoodiecrow-imap');
+type FetchHandler = (connection: Connection, message: HoodiecrowMessage, query: Query) => unknown;
+
+interface Query {
+  readonly partial?: readonly number[];
+}
+
+const load = createRequire(import.meta.url);
+const hoodiecrow: (options: object) => HoodiecrowServer = load('hoodiecrow-imap');
+const builtIn: Inside['fetchHandlers'] = load('hoodiecrow-imap/lib/commands/handlers/fetch');
 
 /** Not listening yet. */
 export function makeHoodiecrow(options: HoodiecrowOptions): HoodiecrowServer {
@@ -56,7 +65,14 @@ export function makeHoodiecrow(options: HoodiecrowOptions): HoodiecrowServer {
     users: options.users,
     storage: {
       INBOX: { messages: [] },
-      '': { separator: '/', folders: { Drafts: {}, ...(options.sent !== null && folderOf(options.sent)) } },
+      '': {
+        separator: '/',
+        folders: {
+          Drafts: {},
+          ...(options.sent !== null && folderOf(options.sent)),
+          ...(options.gmail && { 'All Mail': { 'special-use': '\\All' } }),
+        },
+      },
     },
     plugins: [
       ...(options.starttls ? ['STARTTLS'] : []),
@@ -67,6 +83,7 @@ export function makeHoodiecrow(options: HoodiecrowOptions): HoodiecrowServer {
       'ID',
       'NAMESPACE',
       'SPECIAL-USE',
+      mindful,
       (server: Inside) => faulty(server, options),
     ],
   });
@@ -82,6 +99,15 @@ function folderOf({ path, special }: { readonly path: string; readonly special: 
 function gmail(server: Inside & { registerCapability(name: string): void }): void {
   server.registerCapability('X-GM-EXT-1');
   server.fetchHandlers['X-GM-THRID'] = () => ({ type: 'ATOM', value: '1278455344230334865' });
+}
+
+/** It would forget how much was asked for after the first mail of a FETCH. */
+function mindful(server: Inside): void {
+  const { BODY: body } = builtIn;
+  if (body === undefined) throw new Error('hoodiecrow-imap has no handler for BODY any more');
+  const handler: FetchHandler = (connection, message, query) =>
+    body(connection, message, { ...query, ...(query.partial !== undefined && { partial: [...query.partial] }) });
+  for (const name of ['BODY', 'BODY.PEEK']) server.fetchHandlers[name] = handler;
 }
 
 function faulty(server: Inside, { onAppend, onLogin, cut }: HoodiecrowOptions): void {

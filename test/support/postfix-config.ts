@@ -6,6 +6,12 @@ export interface PostfixConfig {
   readonly recipients: readonly string[];
 }
 
+/** Mail for them is taken and then comes back: nobody of that name lives there; there is no such domain. */
+export const GONE = 'kim@deserted.test';
+export const NOWHERE = 'kim@nowhere.test';
+/** Mail for them has to wait, and its sender is told so at once. */
+export const SLOW = 'kim@slow.test';
+
 export const POSTFIX_PROGRAMS = '/usr/lib/postfix/sbin';
 
 /** Folders below the queue, by who has to own them and with which mode. */
@@ -51,6 +57,12 @@ export function mainCf({ folder, ports, recipients }: PostfixConfig): string {
     virtual_mailbox_domains: [...domains].join(' '),
     virtual_mailbox_maps: `inline:{ ${recipients.map((address) => `{ ${address} = there }`).join(', ')} }`,
     virtual_transport: `lmtp:inet:127.0.0.1:${ports.lmtp}`,
+    transport_maps: `inline:{ ${transports(ports.lmtp)
+      .map(([address, transport]) => `{ ${address} = ${transport} }`)
+      .join(', ')} }`,
+    // What is not refused before it was taken.
+    virtual_alias_maps: `inline:{ { ${NOWHERE} = ${NOWHERE} } }`,
+    delay_warning_time: '1s',
     default_transport: 'error:nothing leaves this machine',
     relay_transport: 'error:nothing leaves this machine',
     smtpd_sasl_auth_enable: 'yes',
@@ -71,6 +83,17 @@ export function mainCf({ folder, ports, recipients }: PostfixConfig): string {
   return `${Object.entries(settings)
     .map(([name, value]) => `${name} = ${value}`)
     .join('\n')}\n`;
+}
+
+function transports(lmtp: number): readonly (readonly [string, string])[] {
+  return [
+    [GONE, `lmtp:inet:127.0.0.1:${lmtp}`],
+    [
+      NOWHERE,
+      'error:5.4.4 Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found',
+    ],
+    [SLOW, 'lmtp:inet:127.0.0.1:1'], // where nobody listens
+  ];
 }
 
 export function masterCf({ ports }: PostfixConfig): string {

@@ -5,6 +5,7 @@ import { grantRoutes } from '../../src/api/grants.ts';
 import { messageRoutes } from '../../src/api/messages.ts';
 import { practiceRoutes } from '../../src/api/practice.ts';
 import { createApi } from '../../src/api/server.ts';
+import { threadRoutes } from '../../src/api/threads.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { createApplication, type Environment } from '../../src/grants/applications.ts';
 import { createPracticeGrant, type Grant } from '../../src/grants/grants.ts';
@@ -80,7 +81,13 @@ export async function startSender(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
-  const routes = [messageRoutes(deps), practiceRoutes(deps), connectRoutes(deps), grantRoutes(deps)];
+  const routes = [
+    messageRoutes(deps),
+    threadRoutes(deps),
+    practiceRoutes(deps),
+    connectRoutes(deps),
+    grantRoutes(deps),
+  ];
   http = createApi({ sql, log, ring, publicUrl: url, routes });
   await http.ready();
 

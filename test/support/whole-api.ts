@@ -5,6 +5,7 @@ import { channelRoutes } from '../../src/api/channels.ts';
 import { connectRoutes } from '../../src/api/connect.ts';
 import { grantRoutes } from '../../src/api/grants.ts';
 import { messageRoutes } from '../../src/api/messages.ts';
+import { threadRoutes } from '../../src/api/threads.ts';
 import { webhookRoutes } from '../../src/api/webhooks.ts';
 import type { Sql } from '../../src/db/pool.ts';
 import type { Environment } from '../../src/grants/applications.ts';
@@ -44,6 +45,7 @@ export async function startWholeApi(): Promise<WholeApi> {
     connectRoutes(sender.deps),
     grantRoutes(sender.deps),
     messageRoutes(sender.deps),
+    threadRoutes(sender.deps),
     webhookRoutes({ sql, vault, destinations, outgoing: OUTGOING }),
     channelRoutes({ sql, vault, destinations }),
   ]);

@@ -40,14 +40,22 @@ async function select(client: ImapFlow, path: string): Promise<string> {
 }
 
 async function findSentPath(client: ImapFlow): Promise<string | null> {
-  const found = (await client.list()).find(({ specialUse }) => specialUse === '\\Sent');
-  if (found === undefined || found.flags.has('\\Noselect') || found.flags.has('\\NonExistent')) return null;
-  if (found.specialUseSource === 'name' && found.parent.length > DEEPEST_BY_NAME) return null;
-  return isForeign(found, client.namespaces) ? null : found.path;
+  return sentAmong(await client.list(), client.namespaces)?.path ?? null;
+}
+
+/** The Sent folder of those that are listed. */
+export function sentAmong(
+  listed: readonly ListResponse[],
+  namespaces: NamespacesObject | undefined,
+): ListResponse | undefined {
+  const found = listed.find(({ specialUse }) => specialUse === '\\Sent');
+  if (found === undefined || found.flags.has('\\Noselect') || found.flags.has('\\NonExistent')) return undefined;
+  if (found.specialUseSource === 'name' && found.parent.length > DEEPEST_BY_NAME) return undefined;
+  return isForeign(found, namespaces) ? undefined : found;
 }
 
 /** Whether a folder lies among those that other people share. */
-function isForeign({ path }: ListResponse, namespaces: NamespacesObject | undefined): boolean {
+export function isForeign({ path }: ListResponse, namespaces: NamespacesObject | undefined): boolean {
   const foreign = [namespaces?.other, namespaces?.shared].flatMap((list) => list || []);
   return foreign.some(({ prefix }) => prefix !== '' && path.startsWith(prefix));
 }

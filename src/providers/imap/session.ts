@@ -19,29 +19,47 @@ const GREETING_MS = 20_000;
 /** Longer than a connection is kept unused, so that silence alone does not end it before. */
 const SILENCE_MS = 60_000;
 const LOGOUT_MS = 2_000;
-// What a server may make us hold at once: we read folder names, numbers and envelopes, never a mail.
-const LIMITS = { maxLineLength: 4_194_304, maxLiteralSize: 1_048_576, maxResponseSize: 8_388_608 };
+// What a server may make us hold at once: of a mail no more than a part that was asked for by its length.
+const LIMITS = { maxLineLength: 4_194_304, maxLiteralSize: 4_194_304, maxResponseSize: 8_388_608 };
+
+export interface Manner<P> {
+  /** After such a silence the connection is given up, whether or not something was asked. */
+  readonly silenceMs: number;
+  /** Why it could not be opened; `clean` takes out of the server's words what must not be told on. */
+  readonly explain: (error: unknown, host: string, clean: (words: string) => string) => P;
+}
 
 /** Connects and logs in. */
-export async function openSession(
+export function openSession(
   network: MailNetwork,
   server: MailServer,
   auth: Auth,
   signal: AbortSignal,
 ): Promise<Session | ImapProblem> {
+  return dial(network, server, auth, signal, { silenceMs: SILENCE_MS, explain: problemOf });
+}
+
+/** Connects and logs in, for a session of another kind. */
+export async function dial<P>(
+  network: MailNetwork,
+  server: MailServer,
+  auth: Auth,
+  signal: AbortSignal,
+  { silenceMs, explain }: Manner<P>,
+): Promise<Session | ImapProblem | P> {
   if (signal.aborted) return TOO_LATE;
   let client: ImapFlow | null = null;
   try {
     const reach = await inTime(signal, reachServer(network, server.host));
     if ('kind' in reach) return reach;
-    const dialled = clientFor(server, auth, reach);
+    const dialled = clientFor(server, auth, reach, silenceMs);
     client = dialled;
     await cutOff(dialled, signal, () => dialled.connect());
     return { client, sentPath: null };
   } catch (error) {
     client?.close(); // after a refused login the connection stays open otherwise, for as long as the server likes
     const clean = (text: string): string => withhold(text, server.user, auth);
-    return error instanceof OutOfTime ? TOO_LATE : problemOf(error, server.host, clean);
+    return error instanceof OutOfTime ? TOO_LATE : explain(error, server.host, clean);
   }
 }
 
@@ -66,7 +84,7 @@ export async function endSession({ client }: Session): Promise<void> {
   client.close();
 }
 
-function clientFor(server: MailServer, auth: Auth, reach: Reachable): ImapFlow {
+function clientFor(server: MailServer, auth: Auth, reach: Reachable, silenceMs: number): ImapFlow {
   const options = { ...reach.tls, lookup: reach.lookup, autoSelectFamilyAttemptTimeout: ADDRESS_MS, noDelay: true };
   const client = new ImapFlow({
     host: server.host,
@@ -86,7 +104,7 @@ function clientFor(server: MailServer, auth: Auth, reach: Reachable): ImapFlow {
     clientInfo: { name: 'Telltale', version: false, vendor: false, 'support-url': false },
     connectionTimeout: CONNECT_MS,
     greetingTimeout: GREETING_MS,
-    socketTimeout: SILENCE_MS,
+    socketTimeout: silenceMs,
     ...LIMITS,
   });
   client.on('error', () => {}); // it closes itself, and whoever waits for an answer is told

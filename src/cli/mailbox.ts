@@ -1,0 +1,38 @@
+import { listMailboxes } from '../replies/mailbox-list.ts';
+import { type Command, count } from './command.ts';
+import { table } from './table.ts';
+
+export const mailboxList: Command = {
+  words: ['mailbox', 'list'],
+  usage: '',
+  summary: 'mailboxes watched for replies: how far they were read, and what is in the way',
+  check: count(0),
+  async run({ sql }) {
+    const mailboxes = await listMailboxes(sql);
+    return {
+      json: mailboxes.map((mailbox) => ({
+        application: mailbox.application,
+        grant_id: mailbox.grantId,
+        email: mailbox.email,
+        state: mailbox.state,
+        node_id: mailbox.nodeId,
+        synced_at: mailbox.syncedAt?.toISOString() ?? null,
+        active_at: mailbox.activeAt.toISOString(),
+        failures: mailbox.failures,
+        problem: mailbox.problem,
+      })),
+      text: table(
+        ['GRANT', 'APPLICATION', 'ADDRESS', 'STATE', 'LAST READ', 'PROBLEM'],
+        mailboxes.map(({ grantId, application, email, state, syncedAt, problem }) => [
+          grantId,
+          application,
+          email,
+          state,
+          syncedAt?.toISOString() ?? '',
+          problem ?? '',
+        ]),
+        'No mailbox is watched: no message with thread_replies is open.',
+      ),
+    };
+  },
+};

@@ -1,0 +1,74 @@
+// How practice mailboxes are watched and read.
+import { EventEmitter } from 'node:events';
+import type { Sql } from '../db/pool.ts';
+import { isUuid } from '../ids.ts';
+import type { PracticeKept, PracticeStore } from '../providers/practice.ts';
+
+const LONGEST_HEAD = 64 * 1024;
+
+/** The part of a practice store that reads. */
+export function practiceReading(sql: Sql): Pick<PracticeStore, 'later' | 'beginnings' | 'read'> {
+  return {
+    // The head ends at the first empty line; its end is looked for in the database, so that bodies stay there.
+    later: async ({ app, grantId }, after, given, limit) =>
+      await sql<(PracticeKept & { readonly head: Buffer })[]>`
+        select id, folder, received_at as "receivedAt", size,
+          case when cut > 0 then substring(start for cut + 3) else start end as head
+        from (
+          select id, folder, received_at, size, start, position('\\x0d0a0d0a'::bytea in start) as cut
+          from (
+            select id, folder, received_at, size, substring(raw for ${LONGEST_HEAD}) as start from practice_messages
+            where app = ${app} and grant_id = ${grantId} and id >= ${lowest(after)}
+              and id <> all (${[...given]}::uuid[])
+            order by id limit ${limit}) mail) mail
+        order by id`,
+
+    async beginnings({ app, grantId }, ids, most) {
+      const rows = await sql<{ id: string; start: Buffer }[]>`
+        select id, substring(raw for ${most}) as start from practice_messages
+        where app = ${app} and grant_id = ${grantId} and id = any (${ids.filter(isUuid)}::uuid[])`;
+      return new Map(rows.map(({ id, start }) => [id, start]));
+    },
+
+    async read({ app, grantId }, id, messageId) {
+      const known = id !== null && isUuid(id) ? id : null;
+      const [row] = await sql<(PracticeKept & { readonly raw: Buffer })[]>`
+        select id, folder, received_at as "receivedAt", size, raw from practice_messages
+        where app = ${app} and grant_id = ${grantId} and (id = ${known} or message_id = ${messageId})
+        order by (id = ${known}) desc nulls last, id desc limit 1`;
+      return row ?? null;
+    },
+  };
+}
+
+/** Mailboxes by the ids of their grants. */
+const arrivals = new EventEmitter().setMaxListeners(0);
+
+/** This process has put a mail into the mailbox of this grant. */
+export function tellArrival(grantId: string): void {
+  arrivals.emit(grantId);
+}
+
+/** True once a mail is put there by this process, false after `ms` or when `signal` aborts. */
+export function practiceArrival(grantId: string, ms: number, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const end = (arrived: boolean): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      arrivals.off(grantId, onArrival);
+      resolve(arrived);
+    };
+    const onArrival = (): void => end(true);
+    const onAbort = (): void => end(false);
+    const timer = setTimeout(onAbort, ms).unref();
+    arrivals.on(grantId, onArrival);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) end(false);
+  });
+}
+
+/** Of the UUIDv7s of a millisecond. */
+function lowest(ms: number): string {
+  const hex = Math.max(0, Math.floor(ms)).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
+}

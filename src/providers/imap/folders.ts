@@ -1,0 +1,106 @@
+// Which folders of a mailbox are watched and searched, and what the API calls them.
+import type { ImapFlow, ListResponse } from 'imapflow';
+import { isForeign, sentAmong } from './sent-folder.ts';
+
+export interface Folder {
+  readonly path: string;
+  /** Its name as the server writes it. */
+  readonly listed: string;
+  readonly isSent: boolean;
+  /** Gmail's: every mail but spam and what was thrown away, and labels say what else it is. */
+  readonly holdsAll: boolean;
+}
+
+/** What `order.folders` says for every folder in which others' mail may lie. */
+const EVERY = '*';
+const NOT_MAIL_OF_OTHERS = new Set(['\\Drafts', '\\Trash', '\\Junk', '\\Flagged']);
+const TEMPLATES = /^(templates|vorlagen|modèles|modelli|plantillas|sjablonen|outbox)$/i;
+
+/**
+ * INBOX, Sent, and the archive, or else the folder that shows everything; those that are named. The first one is where
+ * news are waited for. A named folder that is not there is left out.
+ */
+export function watchedFolders(client: ImapFlow, listed: readonly ListResponse[], named: readonly string[]): Folder[] {
+  const own = ownFolders(client, listed);
+  const sent = sentAmong(own, client.namespaces);
+  const wanted = new Set(named.map((path) => (/^inbox$/i.test(path) ? 'INBOX' : path)));
+  const all = own.find(({ specialUse }) => specialUse === '\\All');
+  if (all !== undefined && isGmail(client)) {
+    const apart = own.filter(
+      ({ path, specialUse }) => wanted.has(path) && (specialUse === '\\Junk' || specialUse === '\\Trash'),
+    );
+    return [{ ...folder(all, sent), holdsAll: true }, ...apart.map((entry) => folder(entry, sent))];
+  }
+  const archive = own.find((entry) => entry.specialUse === '\\Archive' && !isGuessedDeep(entry)) ?? all;
+  const shunned = own.filter(({ specialUse = '' }) => NOT_MAIL_OF_OTHERS.has(specialUse));
+  const isWatched = (entry: ListResponse): boolean =>
+    entry === archive ||
+    entry === sent ||
+    wanted.has(entry.path) ||
+    (wanted.has(EVERY) && entry.specialUse !== '\\All' && !TEMPLATES.test(entry.name) && !isWithin(entry, shunned));
+  return inOrder(own, [INBOX, ({ path }) => path === sent?.path, (entry) => entry === archive])
+    .filter((entry) => INBOX(entry) || isWatched(entry))
+    .map((entry) => folder(entry, sent));
+}
+
+/** Every folder that holds mail, in the order in which a mail is looked for. */
+export function searchedFolders(client: ImapFlow, listed: readonly ListResponse[]): Folder[] {
+  const own = ownFolders(client, listed);
+  const sent = sentAmong(own, client.namespaces);
+  const all = own.find(({ specialUse }) => specialUse === '\\All');
+  const first = inOrder(own, [
+    (entry) => isGmail(client) && entry === all,
+    INBOX,
+    ({ path }) => path === sent?.path,
+    ({ specialUse }) => specialUse === '\\Archive' || specialUse === '\\All',
+  ]);
+  const isLabel = ({ specialUse }: ListResponse): boolean =>
+    all !== undefined &&
+    isGmail(client) &&
+    specialUse !== '\\All' &&
+    specialUse !== '\\Junk' &&
+    specialUse !== '\\Trash';
+  return first
+    .filter((entry) => !isLabel(entry))
+    .map((entry) => ({ ...folder(entry, sent), holdsAll: entry === all && isGmail(client) }));
+}
+
+/** INBOX and SENT, or the path. */
+export function folderName({ path, isSent }: Pick<Folder, 'path' | 'isSent'>): string {
+  if (isSent) return 'SENT';
+  return /^inbox$/i.test(path) ? 'INBOX' : path;
+}
+
+export function isGmail({ capabilities }: Pick<ImapFlow, 'capabilities'>): boolean {
+  return capabilities.has('X-GM-EXT-1');
+}
+
+const INBOX = ({ path }: ListResponse): boolean => /^inbox$/i.test(path);
+
+function folder(entry: ListResponse, sent: ListResponse | undefined): Folder {
+  return { path: entry.path, listed: entry.pathAsListed, isSent: entry.path === sent?.path, holdsAll: false };
+}
+
+function ownFolders(client: ImapFlow, listed: readonly ListResponse[]): ListResponse[] {
+  return listed.filter(
+    (entry) =>
+      !entry.flags.has('\\Noselect') && !entry.flags.has('\\NonExistent') && !isForeign(entry, client.namespaces),
+  );
+}
+
+/** A folder further down that only bears such a name is somebody's own. */
+function isGuessedDeep({ specialUseSource, parent }: ListResponse): boolean {
+  return specialUseSource === 'name' && parent.length > 1;
+}
+
+function isWithin(entry: ListResponse, shunned: readonly ListResponse[]): boolean {
+  return shunned.some(({ path, delimiter }) => entry.path === path || entry.path.startsWith(`${path}${delimiter}`));
+}
+
+/** Those that fit the first test, those that fit the second, and so on, then the others. */
+function inOrder(
+  entries: readonly ListResponse[],
+  tests: readonly ((entry: ListResponse) => boolean)[],
+): ListResponse[] {
+  return [...new Set([...tests.flatMap((test) => entries.filter(test)), ...entries])];
+}

@@ -1,0 +1,172 @@
+// A mailbox that is watched over one connection: news of its first folder come by IDLE, the others are looked at by polling.
+import {
+  type Page,
+  type Place,
+  WatchBroken,
+  type WatchedMailbox,
+  type WatchOrder,
+  type WatchProblem,
+} from '../watch.ts';
+import { readCursor, writeCursor } from './cursor.ts';
+import { makeDesk } from './desk.ts';
+import { beginningOf, fetchMails } from './fetched.ts';
+import { makeLook } from './look.ts';
+import { readPlace } from './place.ts';
+import { mayPass } from './problem.ts';
+import { readMails } from './read.ts';
+import { endSession, type Session } from './session.ts';
+import type { Setbacks } from './setbacks.ts';
+import { beginStretch, pageOf, type Stretch } from './stretch.ts';
+import type { Tempo } from './tempo.ts';
+import { watchProblemOf } from './watch-problem.ts';
+import { atom, makeWire, Refused } from './wire.ts';
+
+export interface WatchRun {
+  /** Names the mailbox to {@link Setbacks}. */
+  readonly mailbox: string;
+  readonly host: string;
+  readonly order: WatchOrder;
+  readonly tempo: Tempo;
+  readonly setbacks: Setbacks;
+  onClosed(): void;
+}
+
+export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
+  const { client } = session;
+  const { tempo } = run;
+  const wire = makeWire(client, tempo.silenceMs);
+  const desk = makeDesk(wire);
+  const look = makeLook(wire, desk, run.order, tempo);
+  const openedAt = Date.now();
+  let broken: WatchProblem | null = null;
+  let isMute = !client.capabilities.has('IDLE');
+  /** What is being read. */
+  let stretch: Stretch | null = null;
+  /** The cursor that was handed out last. */
+  let given: string | null = null;
+  let wake = (): void => {};
+
+  wire.onExists = () => {
+    if (desk.opened !== null) look.due.add(desk.opened.path);
+    wake();
+  };
+
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      if (broken === null) return await work();
+    } catch (error) {
+      broken ??= watchProblemOf(error, run.host, { bye: wire.bye });
+      client.close();
+    }
+    throw new WatchBroken(broken ?? CLOSED);
+  };
+
+  const next = async (reached: ReturnType<typeof readCursor>): Promise<Page> => {
+    if (look.isDue()) await look.at(reached, isMute ? tempo.mutePollMs : tempo.pollMs);
+    for (;;) {
+      if (stretch === null) {
+        const folder = look.nextDue();
+        if (folder === null) return { mails: [], cursor: writeCursor(reached), isLast: true };
+        const where = { folder, openedAt, cleanAt: look.cleanAt(folder.path), since: run.order.since };
+        stretch = await beginStretch(wire, desk, where, reached);
+        if (stretch === null) look.listAgain();
+        continue;
+      }
+      const { mails, skipped } = await pageOf(wire, desk, stretch, run);
+      reached.set(stretch.folder.path, stretch.reached);
+      if (stretch.isOver) stretch = null;
+      if (mails.length === 0 && skipped.length === 0) continue;
+      const isLast = stretch === null && look.due.size === 0;
+      return { mails, cursor: writeCursor(reached), isLast, ...(skipped.length > 0 && { skipped }) };
+    }
+  };
+
+  return {
+    next: (cursor) =>
+      guarded(async () => {
+        if (given !== null && JSON.stringify(cursor) !== given) {
+          stretch = null; // a page was not dealt with
+          look.all();
+        }
+        const reached = readCursor(cursor);
+        const page = await next(reached);
+        look.know(reached);
+        given = JSON.stringify(page.cursor);
+        return page;
+      }),
+
+    beginnings: (places, most) =>
+      guarded(async () => {
+        const found = new Map<Place, Buffer>();
+        const spots = places.flatMap((place) => ({ place, spot: readPlace(place) }));
+        for (const path of new Set(spots.flatMap(({ spot }) => spot?.path ?? []))) {
+          const opened = await desk.open(path);
+          const here = new Map(
+            spots.flatMap(({ place, spot }) =>
+              spot !== null && spot.path === path && spot.validity === opened?.validity ? [[spot.uid, place]] : [],
+            ),
+          );
+          const read = async (uids: readonly number[]): Promise<void> => {
+            try {
+              for (const [uid, { source }] of await fetchMails(wire, uids, [atom('UID'), beginningOf('', most)])) {
+                const place = here.get(uid);
+                if (place !== undefined && source !== undefined) found.set(place, source);
+              }
+            } catch (error) {
+              if (!(error instanceof Refused) || mayPass(error.failure)) throw error;
+              if (uids.length > 1) for (const uid of uids) await read([uid]);
+            }
+          };
+          await read([...here.keys()]);
+        }
+        return found;
+      }),
+
+    read: (place) =>
+      guarded(async () => (await readMails(wire, [{ place, messageId: null, withBody: true }], desk))[0] ?? null),
+
+    wait: (signal) =>
+      guarded(async () => {
+        if (signal.aborted) return;
+        await look.home();
+        if (stretch !== null || look.due.size > 0 || look.isDue()) return;
+        await new Promise<void>((resolve, reject) => {
+          const idle = isMute ? null : wire.idle();
+          const finish = (error?: unknown): void => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', leave);
+            client.off('close', cut);
+            wake = () => {};
+            idle?.end();
+            if (error === undefined) resolve();
+            else reject(error);
+          };
+          const leave = (): void => finish();
+          const cut = (): void => finish(new Error('the connection was closed'));
+          let timer = setTimeout(leave, look.untilDue());
+          wake = leave;
+          signal.addEventListener('abort', leave, { once: true });
+          client.once('close', cut);
+          idle?.ended.then(mute, (error) => (error instanceof Refused ? mute() : finish(error)));
+          /** It ended what it was to go on with: from now on it is asked. */
+          function mute(): void {
+            if (wake !== leave) return;
+            isMute = true;
+            clearTimeout(timer);
+            timer = setTimeout(leave, Math.min(look.untilDue(), tempo.mutePollMs));
+            look.hasten(tempo.mutePollMs);
+          }
+        });
+      }),
+
+    async close() {
+      broken ??= CLOSED;
+      wake();
+      run.onClosed();
+      if (client.usable) await endSession(session);
+      client.close();
+    },
+  };
+}
+
+const CLOSED: WatchProblem = { kind: 'unreachable', reason: 'the watch was closed' };

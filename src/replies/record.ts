@@ -1,0 +1,209 @@
+// What a page of mail comes to: one transaction, from the proof of the lease to the cursor.
+import { emit } from '../db/outbox.ts';
+import { ensurePartitions } from '../db/partitions.ts';
+import type { Sql, Tx } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
+import { type Grant, wireProvider } from '../grants/grants.ts';
+import type { TrackingSettings } from '../grants/settings.ts';
+import { uuidv7, wireId } from '../ids.ts';
+import { bounceFact } from '../tracking/bounce-facts.ts';
+import { type Occurrence, record } from '../tracking/events.ts';
+import { keepMailboxOpen } from '../tracking/open-mailboxes.ts';
+import { replyDetail } from '../tracking/reply-facts.ts';
+import { keepThreadKey, type TrackedRow, touchThreads } from '../tracking/threads.ts';
+import type { AnswerClass } from './answer-class.ts';
+import type { Answer } from './answers.ts';
+import { fence, type Lease, type Portion, saveCursor } from './leases.ts';
+import { markOf } from './mark.ts';
+import { keepReceived } from './received.ts';
+
+export interface PageFindings {
+  /** In the order in which they were received. */
+  readonly answers: readonly Answer[];
+  /** Ids that answers have as messages of ours. */
+  readonly ownIds: ReadonlyMap<Answer['mail'], string>;
+  /** Of messages of ours that were found in the mailbox: what the provider calls their threads. */
+  readonly threadKeys: readonly { readonly id: string; readonly key: string }[];
+}
+
+export interface Recorded {
+  /** What was not recorded before. */
+  readonly answers: readonly Answer[];
+  /** Facts lie in the outbox. */
+  readonly told: boolean;
+}
+
+const DAY_MS = 86_400_000;
+let preparedDay = 0;
+
+/** Throws `LeaseLost` where another node has the mailbox by now; then nothing was written. */
+export async function recordPage(
+  sql: Sql,
+  run: { readonly lease: Lease; readonly grant: Grant; readonly settings: TrackingSettings },
+  findings: PageFindings,
+  after: Pick<Portion, 'cursor' | 'isLast'>,
+): Promise<Recorded> {
+  if (findings.answers.length > 0) await preparePartitions(sql);
+  return await transaction(sql, async (tx) => {
+    await fence(tx, run.lease);
+    const recorded = await recordAnswers(tx, run, findings);
+    for (const { id, key } of findings.threadKeys) await keepThreadKey(tx, run.grant.app, id, key);
+    await saveCursor(tx, run.lease, after.cursor, after.isLast);
+    return recorded;
+  });
+}
+
+async function preparePartitions(sql: Sql): Promise<void> {
+  const day = Math.floor(Date.now() / DAY_MS);
+  if (day === preparedDay) return;
+  await ensurePartitions(sql, Date.now(), 1, ['events']);
+  preparedDay = day;
+}
+
+type Run = Parameters<typeof recordPage>[1];
+
+async function recordAnswers(tx: Tx, { grant, settings }: Run, { answers, ownIds }: PageFindings): Promise<Recorded> {
+  if (answers.length === 0) return { answers: [], told: false };
+  const judged = inTheirWindows(answers, settings.replyWatchDays);
+  const ids = await keepReceived(
+    tx,
+    grant.app,
+    grant.id,
+    judged.map(({ answer: { mail, match, ...answer }, reasons }) => ({
+      mark: markOf(mail),
+      id: ownIds.get(mail) ?? null,
+      threadId: match.root.threadId,
+      messageId: mail.head.messageId ?? '',
+      rootId: match.root.id,
+      class: answer.class,
+      reasons,
+      place: mail.place,
+      receivedAt: mail.receivedAt,
+    })),
+  );
+  const fresh = onceEach(judged, ids);
+  const result = await record(
+    tx,
+    fresh.map(({ answer, reasons, isOpen, id }) => {
+      const { parent, parentMail } = answer.match;
+      const parentId = parentMail === null ? parent?.id : ids.get(markOf(parentMail).toString('hex'));
+      const counts = isOpen && tells(answer.class, settings);
+      return occurrenceOf(grant, answer, { id, parentId: parentId ?? null, reasons, counts });
+    }),
+  );
+  const bounces = fresh.flatMap(({ answer, isOpen }) => (isOpen ? (bounceOf(grant, answer) ?? []) : []));
+  await emit(tx, bounces);
+  const written = fresh.filter(({ answer, isOpen }) => isOpen && answer.class !== 'bounce' && answer.class !== 'other');
+  await touchThreads(
+    tx,
+    grant.app,
+    written.map(({ answer }) => ({ id: answer.match.root.id, at: answer.mail.receivedAt })),
+  );
+  if (written.length > 0) await keepMailboxOpen(tx, grant.app, grant.id);
+  return { answers: fresh.map(({ answer }) => answer), told: result.counted + bounces.length > 0 };
+}
+
+interface Judged {
+  readonly answer: Answer;
+  readonly reasons: readonly string[];
+  /** Its thread was written in within the window before. */
+  readonly isOpen: boolean;
+}
+
+/** Each answer keeps its thread open for those that follow. */
+function inTheirWindows(answers: readonly Answer[], days: number): Judged[] {
+  const lastAt = new Map<string, number>();
+  return answers.map((answer) => {
+    const { root } = answer.match;
+    const at = answer.mail.receivedAt.getTime();
+    const last = lastAt.get(root.id) ?? root.lastAt.getTime();
+    const isOpen = at <= last + days * DAY_MS;
+    if (isOpen) lastAt.set(root.id, Math.max(last, at));
+    return { answer, reasons: isOpen ? answer.reasons : [...answer.reasons, 'closed'], isOpen };
+  });
+}
+
+/** Those that are news, with their ids; of two copies in one page the first. */
+function onceEach(judged: readonly Judged[], ids: ReadonlyMap<string, string>): (Judged & { readonly id: string })[] {
+  const left = new Map(ids);
+  return judged.flatMap((each) => {
+    const mark = markOf(each.answer.mail).toString('hex');
+    const id = left.get(mark);
+    return left.delete(mark) && id !== undefined ? [{ ...each, id }] : [];
+  });
+}
+
+/** Contract D16. */
+function tells(kind: AnswerClass, settings: TrackingSettings): boolean {
+  if (kind === 'reply') return true;
+  if (kind === 'self') return settings.notifySelfReplies;
+  return kind === 'auto_reply' && settings.notifyAutoReplies;
+}
+
+interface Told {
+  readonly id: string;
+  /** Of what it answers itself. */
+  readonly parentId: string | null;
+  readonly reasons: readonly string[];
+  readonly counts: boolean;
+}
+
+function occurrenceOf(
+  grant: Grant,
+  { mail, match, class: kind }: Answer,
+  { id, parentId, reasons, counts }: Told,
+): Occurrence {
+  return {
+    id: uuidv7(),
+    otherId: null,
+    app: grant.app,
+    grant: grant.serial,
+    message: match.root.id,
+    trigger: 'thread.replied',
+    link: null,
+    at: new Date(Math.min(mail.receivedAt.getTime(), Date.now())),
+    ip: '',
+    userAgent: '',
+    class: kind,
+    reasons,
+    counts,
+    detail: replyDetail({
+      messageId: wireId('msg', id),
+      replyToMessageId: parentId === null ? null : wireId('msg', parentId),
+      threadId: match.root.threadId,
+      fromSelf: kind === 'self',
+      autoReply: kind === 'auto_reply',
+    }),
+  };
+}
+
+function bounceOf(grant: Grant, { mail, match, class: kind, bounce }: Answer): ReturnType<typeof bounceFact> | null {
+  const { root } = match;
+  if (kind !== 'bounce' || bounce === null || bounce.permanent !== true) return null;
+  if (match.parent !== null && match.parent.id !== root.id) return null; // of a message in its thread that is not tracked
+  const { original, recipients } = bounce;
+  return bounceFact({
+    app: grant.app,
+    messageId: root.id,
+    happenedAt: mail.receivedAt,
+    provider: wireProvider(grant.provider),
+    reason: bounce.reason,
+    type: bounce.type,
+    code: bounce.code,
+    bouncedAt: Math.floor(mail.receivedAt.getTime() / 1000),
+    addresses: recipients,
+    origin: {
+      from: grant.email,
+      to: original.to.length > 0 ? original.to : recipients,
+      cc: original.cc,
+      bcc: [],
+      subject: root.subject,
+      mimeId: bare(root),
+      sentAt: Math.floor(root.createdAt.getTime() / 1000),
+    },
+  });
+}
+
+function bare({ messageId }: TrackedRow): string {
+  return messageId.replace(/^<|>$/g, '');
+}

@@ -1,0 +1,118 @@
+// Mail that arrived in a watched mailbox, told as `message.created` while somebody subscribes to that.
+import { emit } from '../db/outbox.ts';
+import type { Sql } from '../db/pool.ts';
+import { transaction } from '../db/transaction.ts';
+import { type Grant, wireProvider } from '../grants/grants.ts';
+import { wireId } from '../ids.ts';
+import type { FoundMail, MailContent, WatchedMailbox } from '../providers/watch.ts';
+import { mailFact } from '../tracking/mail-facts.ts';
+import { fence, type Lease } from './leases.ts';
+import { type BodyCleaner, mailDetail } from './mail-detail.ts';
+import { markOf } from './mark.ts';
+import { keepReceived, knownMarks } from './received.ts';
+
+export interface ToldMailRun {
+  readonly lease: Lease;
+  readonly grant: Grant;
+  readonly mailbox: Pick<WatchedMailbox, 'read'>;
+  readonly clean: BodyCleaner;
+}
+
+/** Mails and what they hold are told together up to here: characters of their bodies. */
+const AT_ONCE = 2_000_000;
+const ASKED_EVERY_MS = 1000;
+
+/** Whether a destination of an application takes `message.created`; asked of the database once in a second. */
+export function createdSubscriptions(sql: Sql): (app: number) => Promise<boolean> {
+  const known = new Map<number, { readonly until: number; readonly answer: Promise<boolean> }>();
+  return (app) => {
+    const fresh = known.get(app);
+    if (fresh !== undefined && performance.now() < fresh.until) return fresh.answer;
+    const answer = isSubscribed(sql, app);
+    known.set(app, { until: performance.now() + ASKED_EVERY_MS, answer });
+    answer.catch(() => known.delete(app));
+    return answer;
+  };
+}
+
+async function isSubscribed(sql: Sql, app: number): Promise<boolean> {
+  const rows = await sql`
+    select from destinations where app = ${app} and 'message.created' = any(triggers) limit 1`;
+  return rows.length > 0;
+}
+
+/**
+ * Tells of each mail once, however often it is found. Each batch is committed by itself, before the cursor moves: what
+ * was told is known when the page is read again. Answers whether anything was told.
+ */
+export async function tellOfMail(
+  sql: Sql,
+  run: ToldMailRun,
+  mails: readonly FoundMail[],
+  threadOf: (mail: FoundMail) => string,
+): Promise<boolean> {
+  const { app, id: grantId } = run.grant;
+  const known = await knownMarks(sql, app, grantId, mails.map(markOf));
+  let told = false;
+  let batch: Read[] = [];
+  let characters = 0;
+  const commit = async (): Promise<void> => {
+    if (batch.length > 0) told = (await tellAll(sql, run, batch, threadOf)) || told;
+    batch = [];
+    characters = 0;
+  };
+  for (const mail of mails) {
+    if (known.has(markOf(mail).toString('hex'))) continue;
+    const content = await run.mailbox.read(mail.place);
+    if (content === null) continue; // gone again
+    batch.push({ mail, content });
+    characters += (content.html?.length ?? 0) + (content.text?.length ?? 0);
+    if (characters > AT_ONCE) await commit();
+  }
+  await commit();
+  return told;
+}
+
+interface Read {
+  readonly mail: FoundMail;
+  readonly content: MailContent;
+}
+
+async function tellAll(
+  sql: Sql,
+  { lease, grant, clean }: ToldMailRun,
+  batch: readonly Read[],
+  threadOf: (mail: FoundMail) => string,
+): Promise<boolean> {
+  return await transaction(sql, async (tx) => {
+    await fence(tx, lease);
+    const ids = await keepReceived(
+      tx,
+      grant.app,
+      grant.id,
+      batch.map(({ mail }) => ({
+        mark: markOf(mail),
+        id: null,
+        threadId: threadOf(mail),
+        messageId: mail.head.messageId ?? '',
+        rootId: null,
+        class: 'unrelated',
+        reasons: [],
+        place: mail.place,
+        receivedAt: mail.receivedAt,
+      })),
+    );
+    const left = new Map(ids);
+    const facts = batch.flatMap(({ mail, content }) => {
+      const mark = markOf(mail).toString('hex');
+      const id = left.get(mark);
+      if (id === undefined) return [];
+      left.delete(mark);
+      const names = { id: wireId('msg', id), threadId: threadOf(mail), provider: wireProvider(grant.provider), clean };
+      const detail = mailDetail(content, names);
+      return [mailFact({ ...detail, app: grant.app, grantId: grant.id, happenedAt: new Date() })];
+    });
+    await emit(tx, facts);
+    return facts.length > 0;
+  });
+}

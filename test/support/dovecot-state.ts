@@ -1,0 +1,42 @@
+// What running mail servers are doing, and what can be done to them besides speaking IMAP and SMTP.
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { descendants } from './process-tree.ts';
+
+const run = promisify(execFile);
+
+/** By the titles of Dovecot's processes: `dovecot/imap [alice@example.test 127.0.0.1 IDLE]`. */
+export async function idlers(folder: string, address: string): Promise<number> {
+  const master = Number(await readFile(join(folder, 'run/master.pid'), 'utf8'));
+  return descendants(master).filter((pid) => {
+    const title = titleOf(pid);
+    return title.includes(`[${address} `) && title.includes(' IDLE');
+  }).length;
+}
+
+export async function kick(folder: string, address: string): Promise<void> {
+  await run('doveadm', ['-c', join(folder, 'dovecot.conf'), 'kick', address]);
+}
+
+/** `maildir` is an inbox: its mails stay, what Dovecot knows of their numbers goes. */
+export async function renumber(maildir: string): Promise<void> {
+  const names = await readdir(maildir);
+  const indexes = names.filter((name) => name.startsWith('dovecot.index'));
+  await Promise.all(indexes.map((name) => rm(join(maildir, name))));
+  const list = join(maildir, 'dovecot-uidlist');
+  const [header = ''] = (await readFile(list, 'utf8')).split('\n');
+  const renewed = header.replace(/ V(\d+)/, (_, validity) => ` V${Number(validity) + 1000}`).replace(/ N\d+/, ' N1');
+  await writeFile(list, `${renewed}\n`);
+}
+
+/** '' for a process that has ended. */
+function titleOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
