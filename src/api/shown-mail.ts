@@ -5,8 +5,8 @@ import { uuidTime, wireId } from '../ids.ts';
 import { parseContent } from '../providers/mail-content.ts';
 import type { MailContent, WantedMail } from '../providers/watch.ts';
 import { findKnownMail, type KnownMail, keepPlace } from '../replies/known-mail.ts';
-import { type BodyCleaner, mailDetail } from '../replies/mail-detail.ts';
-import { cleanBody, cleanText } from '../send/tracked-body.ts';
+import { mailDetail } from '../replies/mail-detail.ts';
+import { bodyCleaner } from '../send/tracked-body.ts';
 import { waitingCopy } from '../send/waiting-copy.ts';
 import type { MailDetail } from '../tracking/mail-facts.ts';
 import { findMessage, type StoredMessage } from '../tracking/messages.ts';
@@ -86,7 +86,7 @@ async function receivedMail(
     id: wireId('msg', mail.id),
     threadId: mail.threadId,
     provider: wireProvider(grant.provider),
-    clean: cleanerOf(deps, grant),
+    clean: bodyCleaner(deps, grant.app),
   });
 }
 
@@ -103,7 +103,7 @@ async function sentMail(
   const detail =
     content === null
       ? { ...nothingRead(grant, message.subject), ...names, date }
-      : { ...mailDetail(content, { ...names, clean: cleanerOf(deps, grant) }), date };
+      : { ...mailDetail(content, { ...names, clean: bodyCleaner(deps, grant.app) }), date };
   return { detail, extras: { ...headersOf(content), message } };
 }
 
@@ -114,11 +114,6 @@ function headersOf(content: MailContent | null): Extras {
 /** When a message was handed over. */
 export function sentAt({ id }: { readonly id: string }): Date {
   return new Date(uuidTime(id));
-}
-
-/** What the grant's owner looks at is not counted: without our pixels, with our links as what they lead to. */
-function cleanerOf(deps: ShownMailDeps, { app }: Grant): BodyCleaner {
-  return { html: (body) => cleanBody(deps, app, body), text: (body) => cleanText(deps, app, body) };
 }
 
 async function fromCopy({ sql }: ShownMailDeps, message: StoredMessage): Promise<MailContent | null> {

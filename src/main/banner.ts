@@ -31,7 +31,7 @@ function curl(config: Config, key: string, grantId: string): string[] {
     to: [{ name: 'Kim', email: 'kim@example.com' }],
     subject: 'Hello from Telltale',
     body: '<p>Please <a href="https://example.com/demo">have a look</a>.</p>',
-    tracking_options: { opens: true, links: true, label: 'first-try' },
+    tracking_options: { opens: true, links: true, thread_replies: true, label: 'first-try' },
   };
   return [
     'Send a first tracked mail, then open the address above to read it:',

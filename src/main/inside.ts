@@ -10,6 +10,7 @@ import { messageRoutes } from '../api/messages.ts';
 import { notificationRoutes } from '../api/notifications.ts';
 import { practiceRoutes } from '../api/practice.ts';
 import { createApi } from '../api/server.ts';
+import { threadRoutes } from '../api/threads.ts';
 import { webhookRoutes } from '../api/webhooks.ts';
 import type { Config } from '../config.ts';
 import { retrying } from '../db/pool.ts';
@@ -182,6 +183,7 @@ export async function startInside(deps: {
         connectRoutes({ sql: api, vault, providers, onFacts }),
         grantRoutes({ sql: api, vault, providers, onStops, onFacts }),
         messageRoutes(sendDeps),
+        threadRoutes(sendDeps),
         webhookRoutes({
           sql: api,
           vault,

@@ -27,7 +27,8 @@ const CONTENT: MailContent = {
   text: 'Fish',
   attachments: [FILE],
 };
-const NAMES = { id: 'msg_a', threadId: 'thr_a', provider: 'imap' };
+const same = (body: string): string => body;
+const NAMES = { id: 'msg_a', threadId: 'thr_a', provider: 'imap', clean: { html: same, text: same } };
 
 describe('a mail as it is told', () => {
   it('has the HTML part as its body, else the text, else nothing', () => {

@@ -11,7 +11,7 @@ export interface MailNames {
   /** Of the grant, as shown on the wire. */
   readonly provider: string;
   /** Takes our own pixels and links out of a body, so that whoever looks at it is not counted. */
-  readonly clean?: BodyCleaner;
+  readonly clean: BodyCleaner;
 }
 
 export interface BodyCleaner {
@@ -22,10 +22,7 @@ export interface BodyCleaner {
 /** A mail that was read, as it is shown and told. Its body is the HTML part, else the text as it is, '' where there is neither. */
 export function mailDetail(content: MailContent, { id, threadId, provider, clean }: MailNames): MailDetail {
   const { head, html, text } = content;
-  const body =
-    html !== null
-      ? storable(clean === undefined ? html : clean.html(html))
-      : storable(clean === undefined ? (text ?? '') : clean.text(text ?? ''));
+  const body = storable(html === null ? clean.text(text ?? '') : clean.html(html));
   return {
     provider,
     id,

@@ -67,6 +67,8 @@ const SET_ASIDE = Number.POSITIVE_INFINITY;
 /** What the database refuses for a moment only, a deadlock say, is tried so often before it counts as refused. */
 const AGAIN_TRIES = 10;
 const DATABASE_AWAY_MS = 1_000;
+/** A mailbox that keeps saying that there may be something, and there is nothing, is asked so often. */
+const CHATTER_MS = 250;
 const SYNCED_EVERY_MS = 10 * 60_000;
 
 export function newReading(lease: Lease, cursor: Cursor | null): Reading {
@@ -82,12 +84,16 @@ export async function followMailbox(
 ): Promise<void> {
   const { nextMs, backOffScale } = deps.times;
   while (!signal.aborted) {
+    const askedAt = performance.now();
     const page = await within(mailbox.next(reading.cursor), { ms: nextMs, signal });
     if (page === 'stopped') return;
     if (page === 'over') throw silent();
     const failure = await deal(deps, reading, mailbox, page, signal);
     if (failure === null) {
-      if (page.isLast && !signal.aborted) await within(mailbox.wait(signal), { ms: null, signal });
+      if (!page.isLast || signal.aborted) continue;
+      await within(mailbox.wait(signal), { ms: null, signal });
+      const since = performance.now() - askedAt;
+      if (page.mails.length === 0 && since < CHATTER_MS) await pause(CHATTER_MS - since, signal);
       continue;
     }
     const wait = failure.lost ? DATABASE_AWAY_MS * (1 + deps.random()) : backOff(reading.failed, deps.random());

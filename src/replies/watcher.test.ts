@@ -146,6 +146,31 @@ describe('a mailbox that is watched', () => {
     assert.ok(performance.now() - from < 1_000);
   });
 
+  it('that opens too late is closed again', async () => {
+    await mailbox();
+    ground.server.loginMs = 300;
+    start({ times: { ...SHORT, openMs: 100 } });
+    await eventually('given up', async () => ((await row())?.problem?.includes('in time') ? true : undefined));
+    await node?.stop();
+    await eventually('two logins were answered', () => (ground.server.underWay === 0 ? true : undefined));
+    assert.deepEqual(ground.server.connected, []);
+  });
+
+  it('that says again and again that there is something, and there is nothing, is asked a few times a second', async () => {
+    const id = await mailbox();
+    start();
+    await connected();
+    await eventually('synced', async () => ((await row())?.synced ? true : undefined));
+    const before = ground.server.asked(id).length;
+    const chatter = setInterval(() => ground.server.deliver(id), 5);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    clearInterval(chatter);
+    const asked = ground.server.asked(id).length - before;
+    assert.ok(asked >= 2 && asked <= 5, `${asked} times in a second`);
+    ground.server.deliver(id, 'something');
+    await recorded('something');
+  });
+
   it('expires its grant once where the credentials are refused, and resumes from its cursor with new ones', async () => {
     const id = await mailbox();
     start();

@@ -20,6 +20,7 @@ export interface ScriptedServer {
   readonly logins: readonly { readonly at: number; readonly grantId: string; readonly order: WatchOrder }[];
   /** Logins that were under way together, at most. */
   readonly mostAtOnce: number;
+  readonly underWay: number;
   /** Cursors that were asked for, per grant. */
   asked(grantId: string): readonly (Cursor | null)[];
   deliver(grantId: string, ...subjects: readonly string[]): void;
@@ -129,6 +130,9 @@ export function scriptedServer(): ScriptedServer {
     logins,
     get mostAtOnce() {
       return mostAtOnce;
+    },
+    get underWay() {
+      return underWay;
     },
     asked: (grantId) => asked.get(grantId) ?? [],
     deliver(grantId, ...subjects) {
