@@ -1,8 +1,11 @@
 // Replies through a whole service, a real Dovecot and PostgreSQL with fsync. Parts: latency, idle, catch-up; all of them, or
 // those named as arguments. Needs what `noDovecot` asks for.
+
+import { execFile } from 'node:child_process';
 import { chown, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { noDovecot } from '../test/support/dovecot.ts';
 import { NOBODY } from '../test/support/dovecot-config.ts';
 import { openGate } from '../test/support/gate.ts';
@@ -13,6 +16,7 @@ import { otherMail, type Reference, replyTo } from './load/incoming-mail.ts';
 import { INSPECTED, inspect, type Memory } from './load/inspector.ts';
 import { type OpenMessage, type RepliesGround, repliesGround } from './load/replies-ground.ts';
 
+const run = promisify(execFile);
 const CORRESPONDENTS = 4;
 const REPLIES_EACH = 60;
 const MAILBOXES = Number(process.env.BENCH_MAILBOXES ?? 2_000);
@@ -225,6 +229,7 @@ async function fill(maildir: string, owner: string, answered: readonly OpenMessa
     await chown(file, NOBODY, NOBODY);
     await utimes(file, began, began);
   });
+  await run('sync'); // else it is this that is waited for
   return bytes;
 }
 

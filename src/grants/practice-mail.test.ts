@@ -69,6 +69,9 @@ providerContract('practice on its table', async () => {
       const mails = await Promise.all(list.map(({ id }) => readPracticeMail(database.sql, grant.app, id)));
       return mails.flatMap((kept) => (kept ? [kept.raw] : [])).reverse();
     },
+    arrive: async (raw) => {
+      await practiceInbox({ sql: database.sql })(grant, raw);
+    },
     expire: async () => {
       await expireGrant(database.sql, grant.app, grant.id);
     },

@@ -22,6 +22,7 @@ async function passwordHarness(options: BareMailOptions): Promise<ProviderHarnes
     wrongCredentials: { provider: 'imap', smtp: { ...smtp, ...wrong }, imap: { ...imap, ...wrong } },
     delivered: async () => mail.delivered(),
     sentFolder: async () => mail.folder('Sent'),
+    arrive: async (raw) => mail.put('INBOX', raw),
     async expire() {
       mail.change({ password: 'another-secret' });
       mail.cut();
@@ -48,6 +49,7 @@ providerContract('imap with XOAUTH2', async () => {
     wrongCredentials: mail.withOAuth({ ...endpoint.login(), refreshToken: 'never-given' }),
     delivered: async () => mail.delivered(),
     sentFolder: async () => mail.folder('Sent'),
+    arrive: async (raw) => mail.put('INBOX', raw),
     async expire() {
       endpoint.revoke();
       mail.change({ accessToken: 'another' });

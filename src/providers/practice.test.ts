@@ -1,39 +1,63 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { accessTo, type ProviderHarness, providerContract } from '../../test/support/provider-contract.ts';
-import { practiceProvider } from './practice.ts';
-import type { OutgoingMail, PracticeCredentials } from './provider.ts';
+import { uuidTime, uuidv7 } from '../ids.ts';
+import { parseHead } from './mail-head.ts';
+import { type PracticeStore, practiceProvider, practiceSwitchedOff } from './practice.ts';
+import type { PracticeCredentials } from './provider.ts';
 
 const account = { app: 1, grantId: '019a0000-0000-7000-8000-000000000001', email: 'sender@practice.test' };
 const credentials: PracticeCredentials = { provider: 'practice', key: 'right' };
 
+type Kept = Awaited<ReturnType<PracticeStore['read']>> & object;
+
 /** A store in memory: what a store has to do is tested with grants/practice-mail. */
 function memory() {
-  const kept: OutgoingMail[] = [];
+  const kept: (Kept & { readonly messageId: string | null })[] = [];
   const keys = new Set(['right']);
-  const id = (messageId: string): string | null => {
-    const at = kept.findIndex((mail) => mail.messageId === messageId);
-    return at < 0 ? null : String(at);
+  const put = (folder: 'INBOX' | 'SENT', raw: Buffer): string => {
+    const id = uuidv7();
+    const { messageId } = parseHead(raw);
+    kept.push({ id, folder, raw, messageId, size: raw.length, receivedAt: new Date() });
+    return id;
   };
-  return {
-    kept,
-    keys,
-    store: {
-      opens: async (_account: unknown, key: string) => keys.has(key),
-      keepSent: async (_account: unknown, mail: OutgoingMail) => String(kept.push(mail) - 1),
-      findSent: async (_account: unknown, messageId: string) => id(messageId),
-    },
+  const store: PracticeStore = {
+    opens: async (_account, key) => keys.has(key),
+    keepSent: async (_account, mail) => put('SENT', mail.raw),
+    findSent: async (_account, messageId) =>
+      kept.find((mail) => mail.folder === 'SENT' && mail.messageId === messageId)?.id ?? null,
+    later: async (_account, after, given, limit) =>
+      kept
+        .filter(({ id }) => uuidTime(id) >= after && !given.includes(id))
+        .slice(0, limit)
+        .map((mail) => ({ ...mail, head: mail.raw })),
+    beginnings: async (_account, ids, most) =>
+      new Map(kept.filter(({ id }) => ids.includes(id)).map(({ id, raw }) => [id, raw.subarray(0, most)])),
+    read: async (_account, id, messageId) =>
+      kept.find((mail) => mail.id === id || (messageId !== null && mail.messageId === messageId)) ?? null,
+    arrival: (_account, ms, signal) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => resolve(false), ms);
+        signal.addEventListener('abort', () => {
+          clearTimeout(timer);
+          resolve(false);
+        });
+      }),
   };
+  return { kept, keys, put, store };
 }
 
 providerContract('practice', async (): Promise<ProviderHarness<PracticeCredentials>> => {
-  const { kept, keys, store } = memory();
+  const { kept, keys, put, store } = memory();
   return {
-    provider: practiceProvider(store),
+    provider: practiceProvider(store, { lookMs: 20 }),
     account,
     credentials,
     wrongCredentials: { provider: 'practice', key: 'wrong' },
-    delivered: async () => kept.map(({ raw }) => raw),
+    delivered: async () => kept.filter(({ folder }) => folder === 'SENT').map(({ raw }) => raw),
+    arrive: async (raw) => {
+      put('INBOX', raw);
+    },
     expire: async () => {
       keys.delete('right');
     },
@@ -56,5 +80,13 @@ describe('the practice provider', () => {
     const mail = { envelope: { from: account.email, to: [] }, messageId: '<a@b>', raw: Buffer.alloc(0) };
     assert.equal((await provider.send(account, accessTo(credentials), mail, controller.signal)).kind, 'unreachable');
     assert.equal(kept.length, 0);
+  });
+
+  it('opens nothing where it is switched off', async () => {
+    const access = accessTo(credentials);
+    const order = { folders: [], since: new Date() };
+    const signal = AbortSignal.timeout(1000);
+    assert.equal((await practiceSwitchedOff.watch(account, access, order, signal)).kind, 'unreachable');
+    assert.equal((await practiceSwitchedOff.read(account, access, [], signal)).kind, 'unreachable');
   });
 });

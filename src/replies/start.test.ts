@@ -125,7 +125,7 @@ describe('several nodes', () => {
 
   it('end what a node has that lost its leases while it was away', async () => {
     await ground.mailboxes(8);
-    const frozen = start({ connects: FAST });
+    const frozen = start({ connects: FAST, times: { ...SHORT, sweepMs: 60_000 } });
     await allConnected(8);
     // As others do that take it for dead.
     await ground.sql`update watches set node_id = gen_random_uuid(), epoch = epoch + 1`;

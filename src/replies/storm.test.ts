@@ -4,7 +4,7 @@ import { eventually } from '../../test/support/service.ts';
 import { SHORT, type WatchGround, watchGround } from '../../test/support/watch-ground.ts';
 
 const MAILBOXES = 2_000;
-const PER_SECOND = 1_000;
+const PER_SECOND = 250;
 const AT_ONCE = 20;
 
 let ground: WatchGround;
@@ -42,7 +42,7 @@ it('2,000 mailboxes whose server cuts them all, twice, come back within the rate
     ...at.map((from, index) => at.slice(index).filter((later) => later < from + 1_000).length),
   );
   assert.ok(mostInASecond <= PER_SECOND * 1.25, `${mostInASecond} starts in a second`);
-  assert.ok(storm < (MAILBOXES / PER_SECOND) * 1_000 * 4 + 3_000, `back after ${storm} ms`);
+  assert.ok(storm < (MAILBOXES / PER_SECOND) * 1_000 * 2 + 3_000, `back after ${storm} ms`);
   assert.equal(new Set(server.connected).size, MAILBOXES);
 
   server.deliver(ids[7] ?? '', 'after the storm');

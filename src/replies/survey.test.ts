@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { eventually } from '../../test/support/service.ts';
 import { type WatchGround, watchGround } from '../../test/support/watch-ground.ts';
@@ -260,5 +261,23 @@ it('a heartbeat goes on, and a node says so when it was away for longer than it 
   assert.equal(watched.wasAway(), false, 'once');
   await watched.stop();
   assert.equal(await seenAt(), 0);
+  await heart.end({ timeout: 1 });
+});
+
+it('a node that was away gives those that were alive until then the time to come back', async () => {
+  const heart = connect(ground.gate.connection, { max: 1 });
+  const watched = startNode({ sql: heart, log: { warn: () => {} }, beatMs: 50, deadMs: 1_000 });
+  await watched.known;
+  const other = randomUUID();
+  await sql`insert into watch_nodes (id) values (${other}), (gen_random_uuid())`;
+  await sql`update watch_nodes set seen_at = now() - interval '5 seconds' where id not in (${watched.id}, ${other})`;
+  await ground.gate.shut();
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  assert.equal((await survey(sql, watched)).live, 0, 'for all it knows');
+  await ground.gate.open();
+  await eventually('back', () => watched.wasAway() || undefined);
+  assert.equal((await survey(sql, watched)).live, 2, 'the one that had died before stays dead');
+  await eventually('dead', async () => ((await survey(sql, watched)).live === 1 ? true : undefined));
+  await watched.stop();
   await heart.end({ timeout: 1 });
 });

@@ -126,6 +126,25 @@ describe('a mailbox that is watched', () => {
     assert.ok((node?.counts.reconnects ?? 0) >= 5);
   });
 
+  it('starts from the beginning after a connection that was good, and goes on counting after others', async () => {
+    const id = await mailbox();
+    start();
+    await connected();
+    await new Promise((resolve) => setTimeout(resolve, 400)); // a good life has 300
+    const written = async (): Promise<unknown> => (await ground.sql`select xmin::text as by from watches`)[0]?.by;
+    const before = await written();
+    ground.server.cut();
+    await connected();
+    await eventually('asked again', () => (ground.server.asked(id).length >= 2 ? true : undefined));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(await written(), before, 'no failure to be noted');
+    const cutting = setInterval(() => ground.server.cut(), 5);
+    await eventually('counted', async () => (((await row())?.failures ?? 0) >= 3 ? true : undefined));
+    clearInterval(cutting);
+    ground.server.deliver(id, 'at last');
+    await recorded('at last');
+  });
+
   it('is left alone as long as its server asks for', async () => {
     await mailbox();
     ground.server.refuse = () => ({ kind: 'throttled', reason: 'too many', retryAfterSeconds: 30 });
@@ -148,11 +167,12 @@ describe('a mailbox that is watched', () => {
 
   it('that opens too late is closed again', async () => {
     await mailbox();
+    const deaf = ground.server.underWay; // of the test before
     ground.server.loginMs = 300;
     start({ times: { ...SHORT, openMs: 100 } });
     await eventually('given up', async () => ((await row())?.problem?.includes('in time') ? true : undefined));
     await node?.stop();
-    await eventually('two logins were answered', () => (ground.server.underWay === 0 ? true : undefined));
+    await eventually('all logins are answered', () => (ground.server.underWay === deaf ? true : undefined));
     assert.deepEqual(ground.server.connected, []);
   });
 

@@ -66,7 +66,7 @@ const CLIENT = { clientId: 'telltale', clientSecret: 'kept', accessToken: '', ex
 
 function harness(
   host: MailHost,
-): Pick<Harness, 'provider' | 'account' | 'delivered' | 'sentFolder'> & { close(): Promise<void> } {
+): Pick<Harness, 'provider' | 'account' | 'delivered' | 'sentFolder' | 'arrive' | 'move'> & { close(): Promise<void> } {
   const network = localNetwork(host.ca);
   const { allowLoopback, allowPrivateTargets, names } = network;
   const safeFetch = makeSafeFetch({ allowLoopback, allowPrivateTargets, names });
@@ -76,6 +76,13 @@ function harness(
     account: ACCOUNT,
     delivered: () => host.mails(RECIPIENT),
     sentFolder: () => host.mails(ALICE, 'Sent'),
+    arrive: (raw) => host.deliver(ALICE, raw),
+    move: (messageId) =>
+      host.withProgram(ALICE, async (program) => {
+        await program.mailboxCreate('Filed');
+        await program.mailboxOpen('INBOX');
+        await program.messageMove({ header: { 'message-id': messageId } }, 'Filed');
+      }),
     async close() {
       await made.close();
       await safeFetch.close();

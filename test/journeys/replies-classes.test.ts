@@ -25,6 +25,7 @@ describe('what is no reply, on Dovecot and Postfix', { skip: noDovecot() }, () =
   const keepInSent = async (letter: Parameters<ReplyGround['letter']>[0]): Promise<void> => {
     const { raw } = await ground.letter({ from: ALICE, to: BOB, ...letter });
     await ground.host.withProgram(ALICE, (program) => program.append('Sent', raw, ['\\Seen']));
+    await ground.host.kick(ALICE); // all folders are looked at with a new connection; else by the minute
   };
 
   it('keeps an out-of-office notice and does not tell of it', async () => {

@@ -28,10 +28,9 @@ describe('answers that nobody was there for, on Dovecot and Postfix', { skip: no
 
   /** The next answer to the root was told, and is this one. */
   const told = async (messageId: string): Promise<unknown> => {
-    answers++;
-    const replies = await ground.replied(root, answers, LATER_MS);
+    const replies = await ground.replied(root, answers + 1, LATER_MS);
     const reply = replies.at(-1);
-    assert.equal(replies.length, answers);
+    assert.equal(replies.length, ++answers);
     assert.equal(at(reply, 'reply_data.count'), answers);
     const id = String(at(reply, 'message_id'));
     const read = await ground.service().api('GET', `/v3/grants/${ground.alice}/messages/${id}?fields=include_headers`);
@@ -71,6 +70,26 @@ describe('answers that nobody was there for, on Dovecot and Postfix', { skip: no
     await ground.answer(late);
     await ground.start();
     assert.equal(at((await ground.replied(late, 1, LATER_MS))[0], 'reply_data.count'), 1);
+  });
+
+  it('tells each answer exactly once, whenever the service is killed', async () => {
+    const killed = await ground.track('Killed');
+    const rounds = 5;
+    for (let round = 0; round < rounds; round++) {
+      const letters = [1, 2, 3].map(() => ground.letter({ subject: 'Re: Killed', inReplyTo: killed.messageId }));
+      await Promise.all((await Promise.all(letters)).map(({ raw }) => ground.host.deliver(ALICE, raw)));
+      // Dovecot holds the news back for half a second; each time at another moment of the work after that.
+      await new Promise((resolve) => setTimeout(resolve, 450 + round * 60));
+      await ground.kill();
+    }
+    const replies = await ground.replied(killed, rounds * 3, LATER_MS);
+    await ground.fence();
+    assert.equal((await ground.replied(killed, rounds * 3)).length, rounds * 3);
+    const counts = replies.map((reply) => Number(at(reply, 'reply_data.count'))).sort((one, other) => one - other);
+    assert.deepEqual(
+      counts,
+      Array.from({ length: rounds * 3 }, (_, index) => index + 1),
+    );
   });
 
   it('goes on when the server ends the connection, with or without a word', async () => {

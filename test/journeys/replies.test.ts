@@ -186,6 +186,22 @@ describe('replies on Dovecot and Postfix', { skip: noDovecot() }, () => {
     assert.equal(at(told, 'grant_id'), kim);
     assert.equal(at(told, 'reply_data.count'), 1);
     assert.equal((await ground.inThread(secret, 2)).length, 2);
+
+    // An answer to all lies in both mailboxes.
+    const toAll = await ground.letter({ subject: 'Re: Offer', inReplyTo: offer.messageId });
+    await ground.host.submit(BOB, [ALICE, KIM], toAll.raw);
+    await replied(offer, 5);
+    await ground.answer(secret, { to: KIM });
+    await replied(secret, 2);
+  });
+
+  it('does not take for an answer what the sender sent to oneself', async () => {
+    const note = await ground.track('Note to self', { to: [{ email: ALICE }] });
+    await ground.fence();
+    assert.deepEqual(await ground.replied(note, 0), []);
+    await ground.answer(note);
+    assert.equal(at((await replied(note, 1))[0], 'reply_data.count'), 1);
+    assert.equal((await ground.inThread(note, 2)).length, 2);
   });
 
   it('survives mail that is made to hurt, and tells of the answer after it within seconds', async (t) => {

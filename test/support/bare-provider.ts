@@ -16,7 +16,12 @@ export function bareProvider(ca: string | null = certificate.cert): ImapProvider
   const names = { lookUp: async () => ['127.0.0.1'] };
   const safeFetch = makeSafeFetch({ allowLoopback, allowPrivateTargets });
   const network = { allowLoopback, allowPrivateTargets, names, ca };
-  const { provider, close } = imapProvider({ network, safeFetch, lookAgainMs: LOOK_AGAIN_MS });
+  const { provider, close } = imapProvider({
+    network,
+    safeFetch,
+    lookAgainMs: LOOK_AGAIN_MS,
+    tempo: { mutePollMs: 100 },
+  });
   return {
     provider,
     async close() {

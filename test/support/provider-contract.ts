@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
 import type { Access, Account, OutgoingMail, Provider, SendOutcome } from '../../src/providers/provider.ts';
+import { assertClosed, catchUp, openMailbox, type WatchHarness, watchContract } from './watch-contract.ts';
 
 /** What a provider's test has to supply so that every provider is held to the same suite. */
-export interface ProviderHarness<C> {
+export interface ProviderHarness<C> extends WatchHarness {
   readonly provider: Provider<C>;
   readonly account: Account;
   /** Credentials that work. */
@@ -174,10 +175,16 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
       assert.equal((await sentFolder?.())?.length, copies);
     });
 
+    watchContract(ground);
+
     it('refuses credentials that have stopped working', async () => {
-      const { provider, account, grant, delivered, expire } = await ground();
+      const at = await ground();
+      const { provider, account, grant, delivered, expire } = at;
       const before = (await delivered()).length;
+      const mailbox = await openMailbox(at);
+      const { cursor } = await catchUp(mailbox, null);
       await expire();
+      await assertClosed(at, mailbox, cursor);
       assert.equal((await provider.send(account, grant.open(), sample(account), soon())).kind, 'unauthorised');
       const checked = await provider.check(account, grant.open(), soon());
       assert.ok(checked.kind === 'problems' && checked.problems.every(({ kind }) => kind === 'unauthorised'));

@@ -9,6 +9,7 @@ import { ALICE, BOB, type MailHost, startMailHost } from './dovecot.ts';
 import { imapSettings } from './imap-settings.ts';
 import { type Letter, newMessageId, written } from './letters.ts';
 import { nylas } from './nylas.ts';
+import { descendants, killHard } from './process-tree.ts';
 import { type Received, type Receiver, startReceiver } from './receiver.ts';
 import { at, eventually, freePort, type Service, startService } from './service.ts';
 
@@ -42,7 +43,7 @@ export interface ReplyGround {
   answer(tracked: Pick<Tracked, 'messageId' | 'subject'>, letter?: Partial<Letter>): Promise<string>;
   /** A mail of Bob's to Alice that is not sent yet. */
   letter(letter: Partial<Letter>): Promise<{ readonly messageId: string; readonly raw: Buffer }>;
-  /** The objects of this trigger's notifications, in order of arrival. */
+  /** The objects of this trigger's notifications, in order of arrival; one that was delivered again counts once. */
   notes(trigger: string): readonly unknown[];
   /** Waits until so many replies to the message were told and returns them. */
   replied(root: Tracked, count: number, forMs?: number): Promise<readonly unknown[]>;
@@ -52,6 +53,8 @@ export interface ReplyGround {
   fence(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Ends every process at once, and starts anew. */
+  kill(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -104,8 +107,10 @@ export async function startReplyGround(options: GroundOptions = {}): Promise<Rep
   assert.equal(hook.status, 200, hook.text);
   const secret = String(hook.at('data.webhook_secret'));
 
-  const notes = (trigger: string): unknown[] =>
-    webhook.deliveries.map(readNote).flatMap((note) => (at(note, 'type') === trigger ? [at(note, 'data.object')] : []));
+  const notes = (trigger: string): unknown[] => {
+    const all = webhook.deliveries.map(readNote).filter((note) => at(note, 'type') === trigger);
+    return [...new Map(all.map((note) => [at(note, 'id'), at(note, 'data.object')])).values()];
+  };
   const repliesTo = ({ id }: Tracked): unknown[] =>
     notes('thread.replied').filter((reply) => at(reply, 'root_message_id') === id);
 
@@ -177,6 +182,12 @@ export async function startReplyGround(options: GroundOptions = {}): Promise<Rep
     },
     async stop() {
       assert.equal(await service.stop(), 0, service.errors());
+    },
+    async kill() {
+      const pid = service.child.pid ?? 0;
+      for (const each of [pid, ...descendants(pid)]) killHard(each);
+      await service.exited;
+      await ground.start();
     },
     async close() {
       await service.stop();

@@ -21,8 +21,8 @@ export interface Layout {
 const MOST_TEXTS = 8;
 const MOST_ATTACHMENTS = 1000;
 const LONGEST_NAME = 500;
-/** Base64 with its line ends takes 78 bytes for 57. */
-const BASE64 = 57 / 78;
+/** Of base64, line ends included. */
+const LINE = 78;
 
 /** Mails within the mail are attachments as a whole. imapflow has bounded the depth. */
 export function layoutOf(structure: MessageStructureObject): Layout {
@@ -55,7 +55,7 @@ function attachment(node: MessageStructureObject, isRelated: boolean): ContentAt
     part: node.part ?? '1',
     filename: nameOf(node),
     contentType: line(type),
-    size: encoding === 'base64' ? Math.floor(size * BASE64) : size,
+    size: encoding === 'base64' ? Math.floor(((size - 2 * Math.floor(size / LINE)) * 3) / 4) : size,
     isInline: disposition === 'inline' || (isRelated && disposition !== 'attachment'),
     contentId: line(node.id ?? '').replace(/^<|>$/g, '') || null,
     contentDisposition: line(disposition) || null,

@@ -1,5 +1,6 @@
 // What mails say, read by their UIDs in the selected folder.
 import type { FetchMessageObject } from 'imapflow';
+import { decodePath } from 'imapflow/lib/tools.js';
 import { parseContent } from '../mail-content.ts';
 import { LONGEST_BODY, type MailContent, type MailHead } from '../watch.ts';
 import { type Layout, layoutOf, type TextPart } from './body-structure.ts';
@@ -42,7 +43,7 @@ export async function readContents(
     if (mail !== undefined && head !== undefined && layout !== undefined) {
       const none = { html: null, text: null };
       contents.set(uid, {
-        ...marked(mail, head, folder),
+        ...marked(wire, mail, head, folder),
         ...(bodies.get(uid) ?? none),
         attachments: layout.attachments,
       });
@@ -104,10 +105,15 @@ async function readWhole(wire: Wire, folder: ReadFolder, uid: number, withBody: 
   const mail = (await refusable(() => fetchMails(wire, [uid], items)))?.get(uid);
   if (mail?.source === undefined) return null;
   const { head, html, text, attachments } = await parseContent(mail.source);
-  return { ...marked(mail, head, folder), ...(withBody ? { html, text } : { html: null, text: null }), attachments };
+  return {
+    ...marked(wire, mail, head, folder),
+    ...(withBody ? { html, text } : { html: null, text: null }),
+    attachments,
+  };
 }
 
 function marked(
+  wire: Wire,
   mail: FetchMessageObject,
   head: MailHead,
   folder: ReadFolder,
@@ -115,7 +121,7 @@ function marked(
   const flags = new Set([...(mail.flags ?? [])].map((flag) => flag.toLowerCase()));
   return {
     place: placeOf({ ...folder, uid: mail.uid }),
-    folders: foldersOf(mail, folder),
+    folders: foldersOf(mail, folder, wire),
     receivedAt: receivedAt(mail, head),
     unread: !flags.has('\\seen'),
     starred: flags.has('\\flagged'),
@@ -125,9 +131,9 @@ function marked(
 }
 
 /** On Gmail by its labels, which are folders there. */
-function foldersOf({ labels }: FetchMessageObject, folder: ReadFolder): string[] {
+function foldersOf({ labels }: FetchMessageObject, folder: ReadFolder, { client }: Wire): string[] {
   const named = [...(labels ?? [])].flatMap((label) => {
-    if (!label.startsWith('\\')) return [label];
+    if (!label.startsWith('\\')) return [decodePath(client, label)];
     return /^\\(inbox|sent)$/i.test(label) ? [label.slice(1).toUpperCase()] : [];
   });
   return named.length > 0 ? named : [folderName(folder)];

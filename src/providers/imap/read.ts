@@ -8,6 +8,8 @@ import type { Wire } from './wire.ts';
 
 /** Mails with the same Message-ID, or with one that a loose search takes for it. */
 const MOST_COMPARED = 200;
+/** What a search takes without a word about its character set. */
+const SAYABLE = /^[\x20-\x7e]{1,998}$/;
 
 /**
  * Reads mails where they were last seen, all of a folder at once; those that are not there any more are looked for by
@@ -57,7 +59,10 @@ async function searchFor(wire: Wire, desk: Desk, lost: readonly WantedMail[], fo
 }
 
 async function searchIn(wire: Wire, folder: OpenFolder, missing: readonly WantedMail[], found: Found): Promise<void> {
-  const ids = new Set(missing.flatMap(({ messageId }) => messageId ?? []));
+  const ids = new Set(
+    missing.flatMap(({ messageId }) => (messageId !== null && SAYABLE.test(messageId) ? messageId : [])),
+  );
+  if (ids.size === 0) return;
   const hits = (await uidsOf(wire, [...ids])).slice(-MOST_COMPARED);
   if (hits.length === 0) return;
   // SEARCH looks for a part of the field (RFC 9051 section 6.4.4).

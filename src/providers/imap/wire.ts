@@ -65,11 +65,19 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
     },
   };
 
+  // A server may say such things also while it is asked nothing, or by imapflow.
+  const between: unknown = Reflect.get(client, 'untaggedHandlers');
+  if (typeof between === 'object' && between !== null) {
+    Reflect.set(between, 'EXISTS', always.EXISTS);
+    Reflect.set(between, 'EXPUNGE', always.EXPUNGE);
+  }
+
   /** Closes the connection once nothing came for so long; returns what stops that. */
   const listen = (): { stop(): void; readonly silent: boolean } => {
     let silent = false;
-    let received = client.stats().received;
-    let [quietSince, began] = [Date.now(), Date.now()];
+    let { received } = client.stats();
+    const began = Date.now();
+    let quietSince = began;
     const timer = setInterval(() => {
       const now = Date.now();
       const { received: sofar } = client.stats();
@@ -78,7 +86,6 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
       silent = true;
       client.close();
     }, silenceMs / LOOKS_PER_SILENCE);
-    began = Date.now();
     return {
       stop: () => clearInterval(timer),
       get silent() {
@@ -130,9 +137,9 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
             untagged: always,
             async onPlusTag() {
               isOn = true;
-              if (!isAsked) listening?.stop();
-              if (!isAsked) listening = null;
-              done();
+              if (isAsked) return done();
+              listening?.stop();
+              listening = null;
             },
           });
           next();
