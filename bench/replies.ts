@@ -40,8 +40,8 @@ const PARTS: Readonly<Record<string, () => Promise<Figure[]>>> = { latency, idle
 
 const missing = noDovecot();
 if (missing !== false) {
-  console.log(missing);
-  process.exit(1);
+  console.log(`  not measured: ${missing}`);
+  process.exit();
 }
 const asked = process.argv.slice(2);
 const figures: Figure[] = [];

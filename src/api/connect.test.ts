@@ -210,6 +210,30 @@ describe('PATCH /v3/grants with settings', () => {
     assert.equal(checked.at(-1)?.smtp.password, 'changed');
   });
 
+  it('replaces the folders that are watched, and the other addresses where any are named', async () => {
+    const named = { ...SETTINGS, email_aliases: ['Sales@shop.test'], watch_folders: ['Projects'] };
+    const made = await connect(named);
+    assert.deepEqual(made.at('data.email_aliases'), ['sales@shop.test']);
+    assert.deepEqual(made.at('data.settings.watch_folders'), ['Projects']);
+    const id = String(made.at('data.id'));
+    const patch = async (change: object) =>
+      (await sender.call('PATCH', `/v3/grants/${id}`, { settings: { ...SETTINGS, ...change } })).at('data');
+    const shown = async (change: object) => {
+      const data = await patch(change);
+      assert.ok(typeof data === 'object' && data !== null);
+      return [Reflect.get(data, 'email_aliases'), Reflect.get(Reflect.get(data, 'settings'), 'watch_folders')];
+    };
+    assert.deepEqual(await shown({}), [['sales@shop.test'], undefined]);
+    assert.deepEqual(await shown({ email_aliases: ['info@shop.test'], watch_folders: ['*'] }), [
+      ['info@shop.test'],
+      ['*'],
+    ]);
+    assert.deepEqual(await shown({ email_aliases: [] }), [undefined, undefined]);
+    const wrong = await sender.call('PATCH', `/v3/grants/${id}`, { settings: { ...SETTINGS, email_aliases: ['x'] } });
+    assert.equal(wrong.status, 400);
+    assert.match(String(wrong.at('error.message')), /^settings\.email_aliases must be addresses/);
+  });
+
   it('does not bring back a grant that is deleted while they are tried', async () => {
     const id = String((await connect()).at('data.id'));
     during = async () => {

@@ -45,6 +45,7 @@ export async function connectImap(deps: ConnectDeps, app: number, asked: Connect
     credentials: await tried(deps, app, known, asked, read),
     ...(asked.name !== undefined && { name: asked.name }),
     ...(asked.scope !== undefined && { scope: asked.scope }),
+    ...(read.aliases !== null && { aliases: read.aliases }),
   });
 }
 
@@ -60,7 +61,8 @@ export async function reconnectImap(
     throw invalid(field, `must belong to ${grant.email}: connect another address as a grant of its own`);
   }
   const credentials = await tried(deps, grant.app, grant, asked, read);
-  return await renewGrant(deps, grant, { settings: read.shown, scope: asked.scope ?? grant.scope, credentials });
+  const renewed = { settings: read.shown, scope: asked.scope ?? grant.scope, credentials };
+  return await renewGrant(deps, grant, { ...renewed, ...(read.aliases !== null && { aliases: read.aliases }) });
 }
 
 /**

@@ -7,14 +7,14 @@ import { sample } from '../../test/support/provider-contract.ts';
 import { type TestProviders, testProviders } from '../../test/support/providers.ts';
 import { startTokenEndpoint, type TokenEndpoint } from '../../test/support/token-endpoint.ts';
 import { migrate } from '../db/migrate.ts';
-import { createApplication } from './applications.ts';
-import { openCredentials } from './credentials.ts';
-import { findGrant, type Grant, saveGrant } from './grants.ts';
-import { makeVault } from './vault.ts';
 import { parseKeyring } from '../keyring.ts';
 import { makeLog } from '../log.ts';
 import type { ImapCredentials } from '../providers/provider.ts';
+import { createApplication } from './applications.ts';
+import { openCredentials } from './credentials.ts';
 import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from './grant-mailbox.ts';
+import { findGrant, type Grant, saveGrant } from './grants.ts';
+import { makeVault } from './vault.ts';
 
 const vault = makeVault(parseKeyring('a secret long enough for tests'));
 

@@ -1,10 +1,10 @@
 import { retrying, type Sql } from '../db/pool.ts';
-import { keepRenewed, openCredentials, whileUnchanged } from './credentials.ts';
-import { expireWithin, type Grant } from './grants.ts';
-import type { Vault } from './vault.ts';
 import type { Log } from '../log.ts';
 import { type Mailbox, mailboxOf } from '../providers/mailbox.ts';
 import type { Access, Credentials, Providers } from '../providers/provider.ts';
+import { keepRenewed, openCredentials, whileUnchanged } from './credentials.ts';
+import { expireWithin, type Grant } from './grants.ts';
+import type { Vault } from './vault.ts';
 
 export interface GrantMailboxDeps {
   readonly sql: Sql;

@@ -54,6 +54,24 @@ describe('saving a grant', () => {
     assert.notEqual(elsewhere.grant.id, made.grant.id);
   });
 
+  it('keeps its other addresses until others are named, or it is deleted', async () => {
+    const owner = { provider: 'imap', email: 'kim@example.com' } as const;
+    const named = async (aliases?: readonly string[]) =>
+      await saveGrant({ sql, vault }, app, { ...owner, ...(aliases && { aliases }) });
+    const { grant } = await named(['sales@example.com']);
+    assert.deepEqual(grant.aliases, ['sales@example.com']);
+    assert.deepEqual(toWire(grant).email_aliases, ['sales@example.com']);
+    assert.deepEqual((await named()).grant.aliases, ['sales@example.com']);
+    assert.deepEqual((await named(['info@example.com'])).grant.aliases, ['info@example.com']);
+    const cleared = (await named([])).grant;
+    assert.deepEqual(cleared.aliases, []);
+    assert.equal('email_aliases' in toWire(cleared), false);
+    await named(['last@example.com']);
+    await deleteGrant(sql, app, grant.id);
+    const [row] = await sql`select aliases from grants where app = ${app} and id = ${grant.id}`;
+    assert.deepEqual(row?.aliases, []);
+  });
+
   it('re-authenticates an expired grant under its id, with the new credentials (D13)', async () => {
     const { grant } = await save('kim@example.com', 'old');
     assert.equal(await expireGrant(sql, app, grant.id), true);

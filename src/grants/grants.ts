@@ -12,7 +12,7 @@ import type { Vault } from './vault.ts';
 
 export type GrantProvider = 'practice' | 'imap' | 'google' | 'microsoft';
 export type GrantState = 'valid' | 'expired' | 'deleted';
-export type JsonObject = { readonly [name: string]: string | number | boolean };
+export type JsonObject = { readonly [name: string]: string | number | boolean | readonly string[] };
 
 export interface Grant {
   readonly app: AppSerial;
@@ -39,6 +39,8 @@ export interface NewGrant {
   readonly name?: string;
   readonly settings?: JsonObject;
   readonly scope?: readonly string[];
+  /** In lower case. Absent: those that are known stay. */
+  readonly aliases?: readonly string[];
   /** Sealed before they are stored. */
   readonly credentials?: Credentials;
 }
@@ -165,7 +167,7 @@ export async function deleteGrant(sql: Sql, app: number, id: GrantId): Promise<b
     const [application] = await tx<{ settings: unknown }[]>`
       select settings from applications where serial = ${app} for share`;
     const [row] = await tx<GrantRow[]>`
-      update grants set state = 'deleted', deleted_at = now(), updated_at = now(), credentials = null, settings = '{}'
+      update grants set state = 'deleted', deleted_at = now(), updated_at = now(), credentials = null, settings = '{}', aliases = '{}'
       where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
     if (!row) return false;
     const action = storedSettings(application?.settings).deletedGrantLinks;
@@ -180,6 +182,7 @@ export interface WireGrant {
   readonly provider: Exclude<GrantProvider, 'practice'>;
   readonly grant_status: 'valid' | 'invalid';
   readonly email: string;
+  readonly email_aliases?: readonly string[];
   readonly name?: string;
   readonly settings: JsonObject;
   readonly scope: readonly string[];
@@ -199,6 +202,7 @@ export function toWire(grant: Grant): WireGrant {
     provider: wireProvider(grant.provider),
     grant_status: grant.state === 'valid' ? 'valid' : 'invalid',
     email: grant.email,
+    ...(grant.aliases.length > 0 && { email_aliases: grant.aliases }),
     ...(grant.name === '' ? {} : { name: grant.name }),
     settings: grant.settings,
     scope: grant.scope,
@@ -214,13 +218,14 @@ export function toWire(grant: Grant): WireGrant {
 export async function renewGrant(
   deps: { readonly sql: Sql; readonly vault: Pick<Vault, 'seal'> },
   { app, id }: Pick<Grant, 'app' | 'id'>,
-  renewed: Required<Pick<NewGrant, 'settings' | 'credentials' | 'scope'>>,
+  renewed: Required<Pick<NewGrant, 'settings' | 'credentials' | 'scope'>> & Pick<NewGrant, 'aliases'>,
 ): Promise<Grant | null> {
   const sealed = sealCredentials(deps.vault, id, renewed.credentials);
   return await transaction(deps.sql, async (tx) => {
     const [row] = await tx<GrantRow[]>`
       update grants set settings = ${tx.json({ ...renewed.settings })}, scope = ${[...renewed.scope]}::text[],
-        credentials = ${sealed}, state = 'valid', updated_at = now()
+        credentials = ${sealed}, state = 'valid', updated_at = now(),
+        aliases = ${renewed.aliases === undefined ? tx`aliases` : tx`${[...renewed.aliases]}::text[]`}
       where app = ${app} and id = ${id} and state <> 'deleted' returning *`;
     return row ? await tell(tx, 'reauthenticated', toGrant(row)) : null;
   });
@@ -233,12 +238,13 @@ async function writeGrant(
   grant: NewGrant,
 ): Promise<{ readonly grant: Grant; readonly created: boolean }> {
   const [row] = await tx<(GrantRow & { readonly created: boolean })[]>`
-    insert into grants (app, id, provider, email, name, settings, scope)
+    insert into grants (app, id, provider, email, name, settings, scope, aliases)
     values (${app}, ${randomUUID()}, ${grant.provider}, ${grant.email}, ${grant.name ?? ''},
-      ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]})
+      ${tx.json({ ...grant.settings })}, ${[...(grant.scope ?? [])]}, ${[...(grant.aliases ?? [])]}::text[])
     on conflict (app, lower(email)) where state <> 'deleted' do update set
       provider = excluded.provider, settings = excluded.settings, state = 'valid',
       scope = ${grant.scope === undefined ? tx`grants.scope` : tx`excluded.scope`},
+      aliases = ${grant.aliases === undefined ? tx`grants.aliases` : tx`excluded.aliases`},
       name = coalesce(nullif(excluded.name, ''), grants.name), updated_at = now()
     returning *, xmax = 0 as created`;
   if (!row) throw new Error('a saved grant gave no row');

@@ -100,6 +100,23 @@ describe('the settings of an IMAP grant', () => {
     assert.doesNotMatch(JSON.stringify(shown), /login\.test|"r"/);
   });
 
+  it('name other addresses of the mailbox, which are not shown among them', () => {
+    assert.equal(readImapSettings(FULL).aliases, null);
+    assert.deepEqual(readImapSettings({ ...FULL, email_aliases: [] }).aliases, []);
+    const email_aliases = [' Sales@Shop.test', 'sales@shop.test', 'NYLA@shop.test', 'info@müller.test'];
+    const { aliases, shown } = readImapSettings({ ...FULL, email_aliases });
+    assert.deepEqual(aliases, ['sales@shop.test', 'info@müller.test']);
+    assert.equal('email_aliases' in shown, false);
+  });
+
+  it('name folders to be watched, which are shown', () => {
+    assert.equal('watch_folders' in readImapSettings({ ...FULL, watch_folders: [] }).shown, false);
+    const { shown } = readImapSettings({ ...FULL, watch_folders: ['Archive/Kunden', 'Projekte', 'Projekte'] });
+    assert.deepEqual(shown.watch_folders, ['Archive/Kunden', 'Projekte']);
+    assert.deepEqual(readImapSettings({ ...FULL, watch_folders: ['*'] }).shown.watch_folders, ['*']);
+  });
+
+  const many = Array.from({ length: 51 }, (_, at) => `a${at}@b.test`);
   const refused: readonly (readonly [change: object, without: readonly string[], told: RegExp])[] = [
     [{}, ['imap_username'], /^settings\.imap_username is required$/],
     [{}, ['imap_password'], /^settings\.imap_password is required$/],
@@ -126,6 +143,21 @@ describe('the settings of an IMAP grant', () => {
       [],
       /^settings\.oauth\.token_url must/,
     ],
+    [{ email_aliases: 'a@b.test' }, [], /^settings\.email_aliases must be a list of addresses$/],
+    [{ email_aliases: ['a@b.test', 5] }, [], /^settings\.email_aliases must be a list of addresses$/],
+    [{ email_aliases: ['a@b.test', 'nobody'] }, [], /^settings\.email_aliases must be addresses .*: "nobody" is none$/],
+    [{ email_aliases: ['a\0@b.test'] }, [], /^settings\.email_aliases must be addresses/],
+    [{ email_aliases: [`${'x'.repeat(320)}@b.test`] }, [], /^settings\.email_aliases must be addresses/],
+    [{ email_aliases: many }, [], /^settings\.email_aliases must have at most 50 addresses$/],
+    [{ watch_folders: '*' }, [], /^settings\.watch_folders must be a list of paths of folders$/],
+    [{ watch_folders: {} }, [], /^settings\.watch_folders must be a list/],
+    [{ watch_folders: ['a', ''] }, [], /^settings\.watch_folders must not hold "": that is no path$/],
+    [{ watch_folders: ['a\r\nb'] }, [], /^settings\.watch_folders must not hold "a\\r\\nb"/],
+    [{ watch_folders: ['x'.repeat(501)] }, [], /^settings\.watch_folders must not hold/],
+    [{ watch_folders: ['*', 'a'] }, [], /^settings\.watch_folders must be \["\*"\] or paths of folders, not both$/],
+    [{ watch_folders: many }, [], /^settings\.watch_folders must have at most 50 paths/],
+    [{ watch_folders: ['a'] }, ['imap_host', 'imap_port'], /^settings\.watch_folders needs imap_host/],
+    [{ watch_folder: ['a'] }, [], /^settings\.watch_folder is not known/],
     [{ oauth: { token: 'x' } }, [], /^settings\.oauth\.token is not known/],
   ];
   for (const [change, without, told] of refused) {

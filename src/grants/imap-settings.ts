@@ -6,10 +6,13 @@ import { knownServers } from '../providers/known-servers.ts';
 import type { ImapCredentials, MailServer, OAuthLogin } from '../providers/provider.ts';
 import { parsePublicUrl } from '../safe-fetch.ts';
 import type { JsonObject } from './grants.ts';
+import { isAddress, readAliases, readFolders } from './imap-lists.ts';
 
 export interface ImapSettings {
   readonly email: string;
   readonly credentials: ImapCredentials;
+  /** Other addresses of the mailbox, in lower case; null where nothing is said of them. */
+  readonly aliases: readonly string[] | null;
   /** What may be shown of them. */
   readonly shown: JsonObject;
 }
@@ -19,12 +22,12 @@ type Given = Readonly<Record<string, unknown>>;
 const NAMES = [
   ...['email', 'imap_username', 'imap_password', 'imap_host', 'imap_port', 'imap_security'],
   ...['smtp_username', 'smtp_password', 'smtp_host', 'smtp_port', 'smtp_security', 'oauth'],
+  ...['email_aliases', 'watch_folders'],
 ];
 const OAUTH_NAMES = ['token_url', 'client_id', 'client_secret', 'refresh_token'];
 const PORTS = { imap: 993, smtp: 587 } as const; // RFC 8314
 const IMPLICIT_TLS = new Set([993, 465]);
 const LONGEST_SECRET = 8192;
-const ADDRESS = /^[^\s\p{Cc}@"(),:;<>[\]\\]+@[^\s\p{Cc}@"(),:;<>[\]\\]+$/u;
 const HOST = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i;
 
 /**
@@ -33,7 +36,7 @@ const HOST = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_]
  */
 export function readImapSettings(given: Given): ImapSettings {
   // What else applications send along changes nothing; a slip in one of these names would.
-  const unknown = Object.keys(given).find((name) => /^(imap|smtp)/.test(name) && !NAMES.includes(name));
+  const unknown = Object.keys(given).find((name) => /^(imap|smtp|watch_)/.test(name) && !NAMES.includes(name));
   if (unknown !== undefined) {
     throw invalid(`settings.${unknown.slice(0, 50)}`, `is not known; known are ${NAMES.join(', ')}`);
   }
@@ -64,7 +67,12 @@ export function readImapSettings(given: Given): ImapSettings {
     imap: imap ? serverOf('imap', given, imap, login) : null,
     ...(oauth !== null && { oauth }),
   };
-  return { email, credentials, shown: shownOf(credentials) };
+  const folders = readFolders(given);
+  if (folders.length > 0 && credentials.imap === null) {
+    throw invalid('settings.watch_folders', 'needs imap_host: without it the grant can only send');
+  }
+  const shown = { ...shownOf(credentials), ...(folders.length > 0 && { watch_folders: folders }) };
+  return { email, credentials, shown, aliases: readAliases(given, email) };
 }
 
 /** The field a login was taken from, as its author wrote it. */
@@ -87,7 +95,7 @@ function shownOf({ smtp, imap, oauth }: ImapCredentials): JsonObject {
 
 function emailOf(given: Given, username: string): string {
   const email = text(given, 'email') ?? username;
-  if (ADDRESS.test(email) && email.length <= 320) return email;
+  if (isAddress(email)) return email;
   if (given.email !== undefined) throw invalid('settings.email', 'must be an address such as name@example.com');
   throw invalid('settings.email', `is required, because the user name "${username.slice(0, 100)}" is no address`);
 }

@@ -58,7 +58,7 @@ function mail(subject: string, size = 0) {
 
 providerContract('practice on its table', async () => {
   const grant = await newGrant();
-  const provider = practiceProvider(practiceStore({ sql: database.sql, vault }));
+  const provider = practiceProvider(practiceStore({ sql: database.sql, vault }), { lookMs: 50 });
   return {
     provider,
     account: accountOf(grant),

@@ -3,7 +3,7 @@ import PostalMime, { type Address } from 'postal-mime';
 import type { Query, Sql } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import { type AppSerial, type GrantId, uuidv7, wireId } from '../ids.ts';
-import type { PracticeStore } from '../providers/practice.ts';
+import type { PracticeStore } from '../providers/practice-store.ts';
 import type { Account, PracticeCredentials } from '../providers/provider.ts';
 import { openCredentials } from './credentials.ts';
 import { type Grant, saveGrant } from './grants.ts';

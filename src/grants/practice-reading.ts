@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type { Sql } from '../db/pool.ts';
 import { isUuid } from '../ids.ts';
-import type { PracticeKept, PracticeStore } from '../providers/practice.ts';
+import type { PracticeKept, PracticeStore } from '../providers/practice-store.ts';
 
 const LONGEST_HEAD = 64 * 1024;
 

@@ -1,7 +1,7 @@
 import { isUuid, uuidTime } from '../ids.ts';
 import { parseContent } from './mail-content.ts';
 import { parseHead } from './mail-head.ts';
-import type { PracticeKept, PracticeStore } from './practice.ts';
+import type { PracticeKept, PracticeStore } from './practice-store.ts';
 import type { Account } from './provider.ts';
 import { type Cursor, type FoundMail, type MailContent, type Page, WatchBroken, type WatchedMailbox } from './watch.ts';
 

@@ -3,7 +3,8 @@ import { after, describe, it } from 'node:test';
 import { accessTo, type ProviderHarness, providerContract } from '../../test/support/provider-contract.ts';
 import { uuidTime, uuidv7 } from '../ids.ts';
 import { parseHead } from './mail-head.ts';
-import { type PracticeStore, practiceProvider, practiceSwitchedOff } from './practice.ts';
+import { practiceProvider, practiceSwitchedOff } from './practice.ts';
+import type { PracticeStore } from './practice-store.ts';
 import type { PracticeCredentials } from './provider.ts';
 
 const account = { app: 1, grantId: '019a0000-0000-7000-8000-000000000001', email: 'sender@practice.test' };
@@ -37,11 +38,13 @@ function memory() {
       kept.find((mail) => mail.id === id || (messageId !== null && mail.messageId === messageId)) ?? null,
     arrival: (_account, ms, signal) =>
       new Promise((resolve) => {
-        const timer = setTimeout(() => resolve(false), ms);
-        signal.addEventListener('abort', () => {
+        const end = (): void => {
           clearTimeout(timer);
+          signal.removeEventListener('abort', end);
           resolve(false);
-        });
+        };
+        const timer = setTimeout(end, ms);
+        signal.addEventListener('abort', end);
       }),
   };
   return { kept, keys, put, store };

@@ -1,3 +1,4 @@
+import type { PracticeStore } from './practice-store.ts';
 import { contentOf, practiceWatch } from './practice-watch.ts';
 import type {
   Account,
@@ -10,46 +11,6 @@ import type {
   SendOutcome,
 } from './provider.ts';
 import type { MailContent, ReadOutcome, WatchOutcome } from './watch.ts';
-
-/** A mail that lies in a practice mailbox. */
-export interface PracticeKept {
-  /** UUIDv7. */
-  readonly id: string;
-  readonly folder: 'INBOX' | 'SENT';
-  readonly receivedAt: Date;
-  /** Bytes. */
-  readonly size: number;
-}
-
-/** Where practice mail is kept; the database stays on its other side. */
-export interface PracticeStore {
-  /** Whether `key` opens the mailbox of this account now: false once the grant expired, was deleted or got a new key. */
-  opens(account: Account, key: string): Promise<boolean>;
-  /** Keeps a sent mail and returns its id. */
-  keepSent(account: Account, mail: OutgoingMail): Promise<string>;
-  /** The id of a kept sent mail, or null. */
-  findSent(account: Account, messageId: string): Promise<string | null>;
-  /**
-   * At most `limit` mails whose ids are of the millisecond `after` or later and not among `given`, by id, each with its
-   * header block: at most 64 kB of it.
-   */
-  later(
-    account: Account,
-    after: number,
-    given: readonly string[],
-    limit: number,
-  ): Promise<readonly (PracticeKept & { readonly head: Buffer })[]>;
-  /** By id; those that have gone are missing. */
-  beginnings(account: Account, ids: readonly string[], most: number): Promise<ReadonlyMap<string, Buffer>>;
-  /** The mail of this id or, where there is none, the newest with this Message-ID. */
-  read(
-    account: Account,
-    id: string | null,
-    messageId: string | null,
-  ): Promise<(PracticeKept & { readonly raw: Buffer }) | null>;
-  /** True once this process keeps a mail of the mailbox, false after `ms` or when `signal` aborts. */
-  arrival(account: Account, ms: number, signal: AbortSignal): Promise<boolean>;
-}
 
 /** What is sent lies in the folder already. */
 const keepsItsOwn = {

@@ -158,12 +158,7 @@ export interface Provider<C> {
   /** Opens the mailbox to be watched until it is closed; `signal` ends the opening alone. */
   watch(account: Account, access: Access<C>, order: WatchOrder, signal: AbortSignal): Promise<WatchOutcome>;
   /** Reads mails of the mailbox; marks nothing as read. */
-  read(
-    account: Account,
-    access: Access<C>,
-    wanted: readonly WantedMail[],
-    signal: AbortSignal,
-  ): Promise<ReadOutcome>;
+  read(account: Account, access: Access<C>, wanted: readonly WantedMail[], signal: AbortSignal): Promise<ReadOutcome>;
 }
 
 export type Providers = { readonly [Kind in ProviderKind]: Provider<CredentialsOf[Kind]> };

@@ -1,7 +1,8 @@
 import type { SafeFetch } from '../safe-fetch.ts';
 import { imapProvider } from './imap.ts';
 import type { MailNetwork } from './mail-server.ts';
-import { type PracticeStore, practiceProvider, practiceSwitchedOff } from './practice.ts';
+import { practiceProvider, practiceSwitchedOff } from './practice.ts';
+import type { PracticeStore } from './practice-store.ts';
 import type { Providers } from './provider.ts';
 
 export interface ProviderDeps {

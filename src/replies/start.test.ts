@@ -152,6 +152,11 @@ describe('several nodes', () => {
       nodes.map(({ counts }) => counts.reconnects),
       [0, 0],
     );
+    const told = (): number => ground.logged.filter(({ event }) => event === 'replies.database_lost').length;
+    assert.ok(told() >= 1 && told() <= 2, 'each says so once');
+    await ground.gate.shut();
+    await eventually('said again', () => (told() >= 3 ? true : undefined));
+    await ground.gate.open();
   });
 });
 

@@ -153,6 +153,7 @@ export function startReplies(deps: RepliesDeps): Replies {
     if (node.wasAway() || seen.mine !== watches.size) await compare();
     if (!isStopping) await balance(seen);
     await sweep();
+    isLost = false;
   };
 
   const looks = startLooks(times, look, failed);

@@ -123,7 +123,7 @@ describe('mailboxes to be watched', () => {
     }
     const median = took.sort((a, b) => a - b)[7] ?? 0;
     t.diagnostic(`a look takes ${median.toFixed(1)} ms`);
-    assert.ok(median < 100, `${median} ms`); // 20 ms on a quiet machine
+    assert.ok(median < 250, `${median} ms`); // 20 ms on a quiet machine, seconds with a wrong plan
   });
 });
 

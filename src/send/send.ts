@@ -1,3 +1,4 @@
+import { learnAlias } from '../grants/aliases.ts';
 import { unsealCredentials } from '../grants/credentials.ts';
 import { mailboxWith } from '../grants/grant-mailbox.ts';
 import { type Grant, requireValid } from '../grants/grants.ts';
@@ -90,7 +91,16 @@ export async function send(deps: SendDeps, sender: Sender, mail: Outgoing): Prom
     outcome.kind === 'sent' ? 'message.sent' : 'message.not_sent',
   );
   if (outcome.kind !== 'sent') throw failureRefusal(outcome, wireId('msg', id));
+  learn(deps, grant, from.email);
   return { id, threadId, date, from, tracking, raw, warnings: [...warnings, ...refusedWarnings(outcome.refused)] };
+}
+
+/** Beside the answer, which it neither delays nor changes. */
+function learn({ sql, log, running }: SendDeps, grant: Grant, from: string): void {
+  const learning = learnAlias(sql, grant, from)
+    .catch((error: unknown) => log.warn({ app: grant.app, grant: grant.id, err: error }, 'grant.alias_not_learnt'))
+    .finally(() => running?.delete(learning));
+  running?.add(learning);
 }
 
 const LABEL = 2048;

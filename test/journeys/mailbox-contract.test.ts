@@ -70,7 +70,7 @@ function harness(
   const network = localNetwork(host.ca);
   const { allowLoopback, allowPrivateTargets, names } = network;
   const safeFetch = makeSafeFetch({ allowLoopback, allowPrivateTargets, names });
-  const made = imapProvider({ network, safeFetch, lookAgainMs: 50 });
+  const made = imapProvider({ network, safeFetch, lookAgainMs: 50, tempo: { pollMs: 200 } });
   return {
     provider: made.provider,
     account: ACCOUNT,

@@ -87,6 +87,7 @@ describe('a watched mailbox on Dovecot', { skip }, () => {
     await host.deliver(ALICE, mail('before'));
     const one = await watch();
     const { cursor } = await catchUp(one, null);
+    assert.match(JSON.stringify(cursor), /\["INBOX","[1-9]\d*",\d+,\d+,"[1-9]\d*"\]/); // with HIGHESTMODSEQ
     await one.close();
     await host.deliver(ALICE, mail('meanwhile'));
     await host.withProgram(ALICE, (program) => program.append('Sent', mail('an answer'), ['\\Seen']));

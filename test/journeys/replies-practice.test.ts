@@ -190,7 +190,9 @@ describe('replies in the practice mailbox', () => {
     const root = await ground.track('After it');
     let count = 0;
     for (const [what, raw] of hostileMails(KIM, 'you@practice.test')) {
-      await ground.put(raw);
+      const put = ground.put(raw);
+      // What this mailbox does not take cannot hurt.
+      await (raw.indexOf('\r\n\r\n') > 2_000_000 ? assert.rejects(put, /header size/) : put);
       const began = Date.now();
       await ground.answer(root);
       await ground.replied(root, ++count);

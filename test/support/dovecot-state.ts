@@ -8,13 +8,11 @@ import { descendants } from './process-tree.ts';
 
 const run = promisify(execFile);
 
-/** By the titles of Dovecot's processes: `dovecot/imap [alice@example.test 127.0.0.1 IDLE]`. */
-export async function idlers(folder: string, address: string): Promise<number> {
+/** The titles of their processes, such as `dovecot/imap [alice@example.test 127.0.0.1 IDLE]`. */
+export async function connections(folder: string, address: string): Promise<string[]> {
   const master = Number(await readFile(join(folder, 'run/master.pid'), 'utf8'));
-  return descendants(master).filter((pid) => {
-    const title = titleOf(pid);
-    return title.includes(`[${address} `) && title.includes(' IDLE');
-  }).length;
+  const titles = descendants(master).map(titleOf);
+  return titles.filter((title) => title.startsWith('dovecot/imap ') && title.includes(`[${address} `));
 }
 
 export async function kick(folder: string, address: string): Promise<void> {

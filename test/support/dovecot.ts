@@ -7,7 +7,7 @@ import { ImapFlow } from 'imapflow';
 import nodemailer from 'nodemailer';
 import { greeted, portForServer, startDaemons } from './daemons.ts';
 import { writeCertificate, writeDovecot, writePostfix, writeUsers } from './dovecot-folder.ts';
-import { idlers, kick, renumber } from './dovecot-state.ts';
+import { connections, kick, renumber } from './dovecot-state.ts';
 import { type Gate, openGate } from './gate.ts';
 import { readMaildir } from './maildir.ts';
 import { POSTFIX_PROGRAMS } from './postfix-config.ts';
@@ -34,7 +34,9 @@ export interface MailHost {
   submit(from: string, to: readonly string[], raw: string | Buffer): Promise<void>;
   /** Does something as another mail program of the owner, which no gate keeps out. */
   withProgram<T>(address: string, act: (program: ImapFlow) => Promise<T>): Promise<T>;
-  /** How many connections wait in IDLE for news of the owner's mailbox. */
+  /** How many connections the owner's mailbox has. */
+  connections(address: string): Promise<number>;
+  /** How many of them wait in IDLE for news. */
   idling(address: string): Promise<number>;
   /** Ends every connection of the owner in the server's own words (BYE). */
   kick(address: string): Promise<void>;
@@ -54,8 +56,6 @@ export interface MailboxOwner {
 }
 
 export interface Side {
-  /** How many there are now. */
-  connections(): number;
   stop(): Promise<void>;
   start(): Promise<void>;
 }
@@ -173,7 +173,8 @@ export async function startMailHost(options: MailHostOptions = {}): Promise<Mail
         await program.logout();
       }
     },
-    idling: (address) => idlers(folder, address),
+    connections: async (address) => (await connections(folder, address)).length,
+    idling: async (address) => (await connections(folder, address)).filter((title) => title.includes(' IDLE')).length,
     kick: (address) => kick(folder, address),
     renumber: (address) => renumber(join(folder, 'mail', address)),
     async change(address, owner) {
@@ -193,7 +194,6 @@ export async function startMailHost(options: MailHostOptions = {}): Promise<Mail
 
 function sideOf(gates: readonly Gate[]): Side {
   return {
-    connections: () => gates.reduce((sum, gate) => sum + gate.connections(), 0),
     stop: async () => void (await Promise.all(gates.map((gate) => gate.shut()))),
     start: async () => void (await Promise.all(gates.map((gate) => gate.open()))),
   };

@@ -9,6 +9,8 @@ export interface Opened {
   readonly validity: string;
   /** 0 where the server did not say. */
   readonly uidNext: number;
+  /** HIGHESTMODSEQ; '' where the server has none. */
+  readonly modseq: string;
 }
 
 /** Keeps in mind which folder is selected. */
@@ -27,13 +29,14 @@ export function makeDesk(wire: Wire): Desk {
     async open(path) {
       if (opened?.path === path) return opened;
       opened = null; // a refusal leaves none selected
-      let [validity, uidNext] = ['0', 0];
+      let [validity, uidNext, modseq] = ['0', 0, ''];
       try {
         await wire.run('EXAMINE', [folderNode(wire, path)], {
           OK(said) {
             const code = codeOf(said);
             if (code?.name === 'UIDVALIDITY') validity = code.value;
             if (code?.name === 'UIDNEXT') uidNext = numberOf(code.value);
+            if (code?.name === 'HIGHESTMODSEQ') modseq = code.value;
           },
           EXISTS(said) {
             wire.count = Number(said.command);
@@ -43,7 +46,7 @@ export function makeDesk(wire: Wire): Desk {
         if (error instanceof Refused && error.failure.status === 'NO' && !mayPass(error.failure)) return null;
         throw error;
       }
-      opened = { path, validity, uidNext };
+      opened = { path, validity, uidNext, modseq };
       return opened;
     },
   };
@@ -95,13 +98,14 @@ async function searched(wire: Wire, criteria: ImapCompileNode[]): Promise<number
 export interface FolderState {
   readonly validity: string;
   readonly uidNext: number;
+  readonly modseq: string;
 }
 
 /** Null where the server does not say, as for a folder that has gone. */
 export async function stateOf(wire: Wire, path: string): Promise<FolderState | null> {
   let state: FolderState | null = null;
   try {
-    await wire.run('STATUS', [folderNode(wire, path), ASKED], {
+    await wire.run('STATUS', [folderNode(wire, path), asked(wire)], {
       STATUS({ attributes }) {
         state = readState(attributes?.[1]);
       },
@@ -115,7 +119,7 @@ export async function stateOf(wire: Wire, path: string): Promise<FolderState | n
 /** Of every folder, by its name as it is listed (RFC 5819). */
 export async function statesOfAll(wire: Wire): Promise<Map<string, FolderState>> {
   const states = new Map<string, FolderState>();
-  await wire.run('LIST', ['', '*', atom('RETURN'), [atom('STATUS'), ASKED]], {
+  await wire.run('LIST', ['', '*', atom('RETURN'), [atom('STATUS'), asked(wire)]], {
     LIST: () => {},
     STATUS({ attributes }) {
       const state = readState(attributes?.[1]);
@@ -125,14 +129,18 @@ export async function statesOfAll(wire: Wire): Promise<Map<string, FolderState>>
   return states;
 }
 
-const ASKED = [atom('UIDNEXT'), atom('UIDVALIDITY')];
+function asked({ client }: Wire): ImapCompileNode[] {
+  const always = [atom('UIDNEXT'), atom('UIDVALIDITY')];
+  return client.capabilities.has('CONDSTORE') ? [...always, atom('HIGHESTMODSEQ')] : always;
+}
 
 function readState(list: unknown): FolderState | null {
   if (!Array.isArray(list)) return null;
   const texts = list.map(textOf);
   const after = (name: string): string => texts[texts.findIndex((text, at) => at % 2 === 0 && text === name) + 1] ?? '';
   const uidNext = texts.includes('UIDNEXT') ? numberOf(after('UIDNEXT')) : 0;
-  return { validity: texts.includes('UIDVALIDITY') ? after('UIDVALIDITY') : '0', uidNext };
+  const validity = texts.includes('UIDVALIDITY') ? after('UIDVALIDITY') : '0';
+  return { validity, uidNext, modseq: texts.includes('HIGHESTMODSEQ') ? after('HIGHESTMODSEQ') : '' };
 }
 
 function folderNode({ client }: Wire, path: string): ImapCompileNode {

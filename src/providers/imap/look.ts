@@ -71,8 +71,9 @@ export function makeLook(wire: Wire, desk: Desk, order: WatchOrder, { listMs }: 
     return found;
   };
 
-  const isBehind = (path: string, { validity, uidNext }: FolderState): boolean => {
+  const isBehind = (path: string, { validity, uidNext, modseq }: FolderState): boolean => {
     const reached = known.get(path);
+    if (modseq !== '' && reached?.modseq === modseq && reached.validity === validity) return false;
     return reached === undefined || reached.validity !== validity || uidNext === 0 || uidNext > reached.uid + 1;
   };
 

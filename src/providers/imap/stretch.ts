@@ -67,9 +67,9 @@ export async function beginStretch(
     validity,
     newSince,
     uids,
-    reached: before ?? { validity, uid: 0, newSince },
+    reached: before ?? { validity, uid: 0, newSince, modseq: '' },
     isOver: false,
-    end: { validity, uid: Math.max(last, uids.at(-1) ?? 0), newSince: at - SLACK_MS },
+    end: { validity, uid: Math.max(last, uids.at(-1) ?? 0), newSince: at - SLACK_MS, modseq: opened.modseq },
   };
 }
 
@@ -116,7 +116,9 @@ export async function pageOf(
   }
   setbacks.passed(key, some);
   stretch.isOver = uids.length === 0;
-  stretch.reached = stretch.isOver ? stretch.end : { validity, uid: some.at(-1) ?? 0, newSince: stretch.newSince };
+  stretch.reached = stretch.isOver
+    ? stretch.end
+    : { validity, uid: some.at(-1) ?? 0, newSince: stretch.newSince, modseq: '' };
   return handed;
 }
 
