@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type TestDatabase, testDatabase } from '../../test/support/postgres.ts';
-import { providerContract } from '../../test/support/provider-contract.ts';
+import { accessTo, providerContract } from '../../test/support/provider-contract.ts';
 import { migrate } from '../db/migrate.ts';
-import { fromWireId } from '../ids.ts';
+import { fromWireId, uuidv7 } from '../ids.ts';
 import { parseKeyring } from '../keyring.ts';
 import { practiceProvider } from '../providers/practice.ts';
+import { WatchBroken, type WatchedMailbox } from '../providers/watch.ts';
 import { createApplication } from './applications.ts';
 import { openCredentials } from './credentials.ts';
 import { expireGrant, type Grant } from './grants.ts';
@@ -17,6 +18,7 @@ import {
   practiceStore,
   readPracticeMail,
 } from './practice-mail.ts';
+import { practiceReading } from './practice-reading.ts';
 import { makeVault } from './vault.ts';
 
 const vault = makeVault(parseKeyring('a secret for tests only'));
@@ -164,5 +166,109 @@ describe('practice mail', () => {
     assert.equal(await store.opens(accountOf(await newGrant('other@practice.test')), key), false);
     await expireGrant(database.sql, grant.app, grant.id);
     assert.equal(await store.opens(accountOf(grant), key), false);
+  });
+});
+
+describe('a watched practice mailbox', () => {
+  let grant: Grant;
+  beforeEach(async () => {
+    grant = await newGrant();
+  });
+
+  async function watched(lookMs = 60_000): Promise<WatchedMailbox> {
+    const provider = practiceProvider(practiceStore({ sql: database.sql, vault }), { lookMs });
+    const order = { folders: [], since: new Date(Date.now() - 60_000) };
+    const access = accessTo(await credentialsOf(grant));
+    const outcome = await provider.watch(accountOf(grant), access, order, AbortSignal.timeout(10_000));
+    assert.ok(outcome.kind === 'open');
+    return outcome.mailbox;
+  }
+
+  /** As another process would put it there, at another time; resolves with its id. */
+  async function appear(id: string): Promise<void> {
+    const { raw, messageId } = mail(`at ${id}`);
+    await database.sql`
+      insert into practice_messages (app, id, grant_id, folder, message_id, subject, sender, recipients, envelope, size, raw)
+      values (${grant.app}, ${id}, ${grant.id}, 'INBOX', ${messageId}, '', '{}', '[]', '{}', ${raw.length}, ${raw})`;
+  }
+
+  it('is woken at once by what this process puts there', async () => {
+    const mailbox = await watched();
+    const { cursor } = await mailbox.next(null);
+    const store = practiceStore({ sql: database.sql, vault });
+    for (const put of [
+      () => practiceInbox({ sql: database.sql })(grant, mail('an answer').raw),
+      () => store.keepSent(accountOf(grant), mail('sent')),
+    ]) {
+      const waiting = mailbox.wait(AbortSignal.timeout(20_000));
+      const started = performance.now();
+      await put();
+      await waiting;
+      assert.ok(performance.now() - started < 5000);
+      assert.equal((await mailbox.next(cursor)).mails.length > 0, true);
+    }
+    await mailbox.close();
+  });
+
+  it('sees what another process put there', async () => {
+    const mailbox = await watched(20);
+    const { cursor } = await mailbox.next(null);
+    const waiting = mailbox.wait(AbortSignal.timeout(20_000));
+    await appear(uuidv7());
+    await waiting;
+    assert.equal((await mailbox.next(cursor)).mails.length, 1);
+    await mailbox.close();
+  });
+
+  it('finds a mail whose id is older than one it gave already, and none twice', async () => {
+    const mailbox = await watched();
+    const now = Date.now();
+    const [first, late, second] = [uuidv7(now - 5000), uuidv7(now - 9000), uuidv7(now)];
+    await appear(first);
+    const one = await mailbox.next(null);
+    await appear(late);
+    await appear(second);
+    const two = await mailbox.next(one.cursor);
+    const three = await mailbox.next(JSON.parse(JSON.stringify(two.cursor)));
+    assert.deepEqual(
+      [one, two, three].map(({ mails }) => mails.map(({ place }) => place)),
+      [[first], [late, second], []],
+    );
+    await mailbox.close();
+  });
+
+  it('goes on whatever its cursor was made of', async () => {
+    const mailbox = await watched();
+    await appear(uuidv7());
+    for (const cursor of [{}, { after: 'x', given: [] }, { after: 0, given: ['not an id', 5, null] }]) {
+      assert.equal((await mailbox.next(cursor)).mails.length, 1);
+    }
+    await mailbox.close();
+  });
+
+  it('gives many mails in pages, and of each no more than its head', async () => {
+    const receive = practiceInbox({ sql: database.sql });
+    for (let at = 0; at < 205; at += 1) await receive(grant, mail(`no ${at}`).raw);
+    await receive(grant, mail('huge', 1_000_000).raw);
+    const mailbox = await watched();
+    const one = await mailbox.next(null);
+    const two = await mailbox.next(one.cursor);
+    assert.deepEqual([one.mails.length, one.isLast, two.mails.length, two.isLast], [200, false, 6, true]);
+    const huge = two.mails.at(-1);
+    assert.equal(huge?.head.subject, 'huge');
+    assert.ok((huge?.size ?? 0) > 1_000_000);
+    const [found] = await practiceReading(database.sql).later(accountOf(grant), 0, [], 1);
+    assert.match(found?.head.toString() ?? '', /Message-ID: <no\.0@practice\.test>\r\n\r\n$/);
+    await mailbox.close();
+  });
+
+  it('breaks once the grant has expired', async () => {
+    const mailbox = await watched();
+    const { cursor } = await mailbox.next(null);
+    await expireGrant(database.sql, grant.app, grant.id);
+    const isClosed = (error: unknown): boolean => error instanceof WatchBroken && error.problem.kind === 'unauthorised';
+    await assert.rejects(mailbox.next(cursor), isClosed);
+    await assert.rejects(mailbox.read('x'), isClosed);
+    await assert.rejects(mailbox.beginnings(['x'], 1), isClosed);
   });
 });

@@ -1,15 +1,6 @@
 import type { PracticeStore } from './practice-store.ts';
 import { contentOf, practiceWatch } from './practice-watch.ts';
-import type {
-  Account,
-  CheckOutcome,
-  CopyOutcome,
-  FindOutcome,
-  OutgoingMail,
-  PracticeCredentials,
-  Provider,
-  SendOutcome,
-} from './provider.ts';
+import type { CheckOutcome, CopyOutcome, FindOutcome, PracticeCredentials, Provider, SendOutcome } from './provider.ts';
 import type { MailContent, ReadOutcome, WatchOutcome } from './watch.ts';
 
 /** What is sent lies in the folder already. */

@@ -12,7 +12,11 @@ import {
   reportKind,
 } from './report-head.ts';
 
-export type AnswerClass = 'reply' | 'self' | 'auto_reply' | 'bounce' | 'other';
+export const ANSWER_CLASSES = ['reply', 'self', 'auto_reply', 'bounce', 'other'] as const;
+export type AnswerClass = (typeof ANSWER_CLASSES)[number];
+
+/** The reason of what lies among the mail that the owner sent. */
+export const IN_SENT = 'in_sent_folder';
 
 export interface Judgement {
   readonly class: AnswerClass;
@@ -30,7 +34,7 @@ export function classify(mail: FoundMail, own: OwnAddresses, bounce: Bounce | nu
   const automatic = autoReplyReasons(head);
   const isMine = head.from.some(({ email }) => isOwn(own, email));
   if (isSent || isMine) {
-    const why = [...(isMine ? ['own_address'] : []), ...(isSent ? ['in_sent_folder'] : [])];
+    const why = [...(isMine ? ['own_address'] : []), ...(isSent ? [IN_SENT] : [])];
     return { class: 'self', reasons: [...why, ...automatic] };
   }
   return judgedReport(head) ?? { class: automatic.length > 0 ? 'auto_reply' : 'reply', reasons: automatic };

@@ -5,7 +5,7 @@ import type { Grant } from '../grants/grants.ts';
 import type { FoundMail, WatchedMailbox } from '../providers/watch.ts';
 import type { OpenMessages, TrackedRow } from '../tracking/threads.ts';
 import type { TokenKeys } from '../tracking/token.ts';
-import { type AnswerClass, classify, isBounceSuspect } from './answer-class.ts';
+import { type AnswerClass, classify, isBounceSuspect, type Judgement } from './answer-class.ts';
 import { type Bounce, readBounce } from './bounce.ts';
 import {
   type Match,
@@ -16,7 +16,7 @@ import {
   matchWithin,
   quotesLikely,
 } from './match.ts';
-import { ownAddresses } from './own-address.ts';
+import { type OwnAddresses, ownAddresses } from './own-address.ts';
 
 export interface Answer {
   readonly mail: FoundMail;
@@ -81,10 +81,16 @@ export async function findAnswers(deps: AnswerDeps, ground: Ground, mails: reado
     const match = found.get(mail);
     if (match === undefined) return [];
     const bounce = bounces.get(mail) ?? null;
-    const judged = classify(mail, mine, bounce);
+    const judged = own.has(mail) ? judgedOwn(mail, mine) : classify(mail, mine, bounce);
     const reasons = [`by_${match.by}`, ...judged.reasons];
     return [{ mail, match, class: judged.class, reasons, bounce }];
   });
+}
+
+/** Whoever sent it on, and whoever else put our Message-ID above a mail: what bears it is no answer of somebody else. */
+function judgedOwn(mail: FoundMail, mine: OwnAddresses): Judgement {
+  const judged = classify(mail, mine, null);
+  return judged.class === 'self' ? judged : { class: 'self', reasons: ['own_message_id'] };
 }
 
 function keep(found: Map<FoundMail, Match>, mails: readonly FoundMail[], matches: readonly (Match | null)[]): void {

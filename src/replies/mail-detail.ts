@@ -3,6 +3,7 @@ import type { ContentAttachment, MailContent, MailParty } from '../providers/wat
 import { snippet } from '../snippet.ts';
 import type { MailAttachment, MailDetail } from '../tracking/mail-facts.ts';
 import type { Party } from '../tracking/send-facts.ts';
+import { receivedTime } from './received-time.ts';
 
 export interface MailNames {
   /** As the wire has it, like `threadId`. */
@@ -33,7 +34,7 @@ export function mailDetail(content: MailContent, { id, threadId, provider, clean
     cc: parties(head.cc),
     bcc: parties(head.bcc),
     replyTo: parties(head.replyTo),
-    date: Math.floor(content.receivedAt.getTime() / 1000),
+    date: Math.floor(receivedTime(content.receivedAt).getTime() / 1000),
     body,
     snippet: snippet(body, html === null),
     starred: content.starred,

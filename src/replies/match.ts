@@ -33,6 +33,8 @@ const CLOCK_MS = 10 * 60_000;
 const HEAD_BYTES = 64 * 1024;
 const MOST_QUOTED = 50;
 const SHORTEST_SUBJECT = 3;
+/** Of the places at which a subject holds another: `aaa…` holds `aaa` at every letter. */
+const MOST_PLACES = 10;
 
 /** By In-Reply-To and References, in the order of the mails, which may answer one another. */
 export async function matchByHeaders(
@@ -159,7 +161,8 @@ export function quotesLikely(mail: FoundMail, openSubjects: readonly string[]): 
 
 /** As words of their own: `RE: [External] Offer` holds `offer`, `special offers` does not. */
 function holds(subject: string, open: string): boolean {
-  for (let at = subject.indexOf(open); at >= 0; at = subject.indexOf(open, at + 1)) {
+  let at = subject.indexOf(open);
+  for (let places = 0; at >= 0 && places < MOST_PLACES; places++, at = subject.indexOf(open, at + 1)) {
     if (!isInWord(subject, at) && !isInWord(subject, at + open.length)) return true;
   }
   return false;

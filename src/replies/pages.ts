@@ -88,6 +88,7 @@ export async function followMailbox(
     const page = await within(mailbox.next(reading.cursor), { ms: nextMs, signal });
     if (page === 'stopped') return;
     if (page === 'over') throw silent();
+    for (const place of page.skipped ?? []) noteUnreadable(deps, reading, place);
     const failure = await deal(deps, reading, mailbox, page, signal);
     if (failure === null) {
       if (!page.isLast || signal.aborted) continue;
@@ -209,6 +210,12 @@ function setAside({ log, counts }: PageDeps, reading: Reading, mail: FoundMail, 
   const where = { folder: presentable(mail.folder), place: presentable(mail.place), receivedAt: mail.receivedAt };
   log.error({ app, grant, ...where, size: mail.size, reason: withoutAddresses(reason) }, 'replies.mail_set_aside');
   reading.breaks.set(mail.place, SET_ASIDE);
+  counts.setAside += 1;
+}
+
+function noteUnreadable({ log, counts }: PageDeps, { lease }: Reading, place: Place): void {
+  const names = { app: lease.app, grant: lease.grantId, place: presentable(place) };
+  log.error({ ...names, reason: 'the server cannot give it' }, 'replies.mail_set_aside');
   counts.setAside += 1;
 }
 

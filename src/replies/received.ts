@@ -1,7 +1,7 @@
 // What is kept of mail that was found in a watched mailbox: ids and places, never its text.
 import type { Query } from '../db/pool.ts';
 import { uuidv7 } from '../ids.ts';
-import type { AnswerClass } from './answer-class.ts';
+import { type AnswerClass, IN_SENT } from './answer-class.ts';
 
 export interface Received {
   /** The same for every copy of the mail (./mark.ts). */
@@ -21,17 +21,19 @@ export interface Received {
 }
 
 /**
- * Keeps mails and returns the ids of those that are news, by their marks in hex: never seen before, or seen only as
- * unrelated and now known to answer something. Whoever is given an id alone tells of the mail, in this transaction.
+ * Keeps mails, each once, and returns the ids of those that are news, by their marks in hex: never seen before, or seen
+ * only as unrelated and now known to answer something, or a person's reply where only one of the `silent` classes was seen
+ * that bore its Message-ID. Whoever is given an id alone tells of the mail, in this transaction.
  */
 export async function keepReceived(
   sql: Query,
   app: number,
   grantId: string,
   mails: readonly Received[],
+  silent: readonly AnswerClass[] = [],
 ): Promise<ReadonlyMap<string, string>> {
   if (mails.length === 0) return new Map();
-  const rows = [...new Map(mails.map((mail) => [mail.mark.toString('hex'), mail]))]
+  const rows = [...new Map(mails.toReversed().map((mail) => [mail.mark.toString('hex'), mail]))]
     .sort(([a], [b]) => (a < b ? -1 : 1)) // so that two transactions lock them in one order
     .map(([mark, { id, threadId, messageId, rootId, class: kind, reasons, place, receivedAt }]) => ({
       mark,
@@ -51,8 +53,10 @@ export async function keepReceived(
     from jsonb_to_recordset(${sql.json(rows)}) as mail (mark text, id uuid, thread_id text, message_id text, root_id uuid,
       class text, reasons text[], place text, received_at timestamptz)
     on conflict (app, grant_id, mark) do update set
-      root_id = excluded.root_id, thread_id = excluded.thread_id, class = excluded.class, reasons = excluded.reasons
-    where known.root_id is null and excluded.root_id is not null
+      root_id = excluded.root_id, thread_id = excluded.thread_id, class = excluded.class, reasons = excluded.reasons,
+      place = excluded.place, received_at = excluded.received_at
+    where excluded.root_id is not null and (known.root_id is null or excluded.class = 'reply'
+      and known.class = any(${[...silent]}::text[]) and not ${IN_SENT} = any(known.reasons))
     returning encode(mark, 'hex') as mark, id`;
   return new Map(news.map(({ mark, id }) => [mark, id]));
 }

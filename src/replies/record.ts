@@ -8,11 +8,13 @@ import type { TrackingSettings } from '../grants/settings.ts';
 import { uuidv7, wireId } from '../ids.ts';
 import { bounceFact } from '../tracking/bounce-facts.ts';
 import { type Occurrence, record } from '../tracking/events.ts';
+import { failureOf } from '../tracking/failure.ts';
 import { keepMailboxOpen } from '../tracking/open-mailboxes.ts';
 import { replyDetail } from '../tracking/reply-facts.ts';
 import { keepThreadKey, type TrackedRow, touchThreads } from '../tracking/threads.ts';
-import type { AnswerClass } from './answer-class.ts';
+import { ANSWER_CLASSES, type AnswerClass } from './answer-class.ts';
 import type { Answer } from './answers.ts';
+import { oneOfEach } from './copies.ts';
 import { fence, type Lease, type Portion, saveCursor } from './leases.ts';
 import { markOf } from './mark.ts';
 import { keepReceived } from './received.ts';
@@ -34,6 +36,7 @@ export interface Recorded {
 }
 
 const DAY_MS = 86_400_000;
+const NO_PARTITION = '23514';
 let preparedDay = 0;
 
 /** Throws `LeaseLost` where another node has the mailbox by now; then nothing was written. */
@@ -44,13 +47,19 @@ export async function recordPage(
   after: Pick<Portion, 'cursor' | 'isLast'>,
 ): Promise<Recorded> {
   if (findings.answers.length > 0) await preparePartitions(sql);
-  return await transaction(sql, async (tx) => {
+  const work = async (tx: Tx): Promise<Recorded> => {
     await fence(tx, run.lease);
     const recorded = await recordAnswers(tx, run, findings);
     for (const { id, key } of findings.threadKeys) await keepThreadKey(tx, run.grant.app, id, key);
     await saveCursor(tx, run.lease, after.cursor, after.isLast);
     return recorded;
-  });
+  };
+  try {
+    return await transaction(sql, work);
+  } catch (error) {
+    if (failureOf(error).code === NO_PARTITION) preparedDay = 0; // dropped since, or this is another database by now
+    throw error;
+  }
 }
 
 async function preparePartitions(sql: Sql): Promise<void> {
@@ -64,7 +73,7 @@ type Run = Parameters<typeof recordPage>[1];
 
 async function recordAnswers(tx: Tx, { grant, settings }: Run, { answers, ownIds }: PageFindings): Promise<Recorded> {
   if (answers.length === 0) return { answers: [], told: false };
-  const judged = inTheirWindows(answers, settings.replyWatchDays);
+  const judged = inTheirWindows(oneOfEach(answers), settings.replyWatchDays);
   const ids = await keepReceived(
     tx,
     grant.app,
@@ -80,8 +89,12 @@ async function recordAnswers(tx: Tx, { grant, settings }: Run, { answers, ownIds
       place: mail.place,
       receivedAt: mail.receivedAt,
     })),
+    ANSWER_CLASSES.filter((kind) => !tells(kind, settings)),
   );
-  const fresh = onceEach(judged, ids);
+  const fresh = judged.flatMap((each) => {
+    const id = ids.get(markOf(each.answer.mail).toString('hex'));
+    return id === undefined ? [] : [{ ...each, id }];
+  });
   const result = await record(
     tx,
     fresh.map(({ answer, reasons, isOpen, id }) => {
@@ -93,7 +106,7 @@ async function recordAnswers(tx: Tx, { grant, settings }: Run, { answers, ownIds
   );
   const bounces = fresh.flatMap(({ answer, isOpen }) => (isOpen ? (bounceOf(grant, answer) ?? []) : []));
   await emit(tx, bounces);
-  const written = fresh.filter(({ answer, isOpen }) => isOpen && answer.class !== 'bounce' && answer.class !== 'other');
+  const written = fresh.filter(({ answer, isOpen }) => isOpen && isWritten(answer.class));
   await touchThreads(
     tx,
     grant.app,
@@ -110,27 +123,23 @@ interface Judged {
   readonly isOpen: boolean;
 }
 
-/** Each answer keeps its thread open for those that follow. */
+/** Each answer keeps its thread open for those that follow. A time to come, as only a wrong clock has, counts as now. */
 function inTheirWindows(answers: readonly Answer[], days: number): Judged[] {
   const lastAt = new Map<string, number>();
+  const now = Date.now();
   return answers.map((answer) => {
     const { root } = answer.match;
-    const at = answer.mail.receivedAt.getTime();
+    const at = Math.min(answer.mail.receivedAt.getTime(), now);
     const last = lastAt.get(root.id) ?? root.lastAt.getTime();
     const isOpen = at <= last + days * DAY_MS;
-    if (isOpen) lastAt.set(root.id, Math.max(last, at));
+    if (isOpen && isWritten(answer.class)) lastAt.set(root.id, Math.max(last, at));
     return { answer, reasons: isOpen ? answer.reasons : [...answer.reasons, 'closed'], isOpen };
   });
 }
 
-/** Those that are news, with their ids; of two copies in one page the first. */
-function onceEach(judged: readonly Judged[], ids: ReadonlyMap<string, string>): (Judged & { readonly id: string })[] {
-  const left = new Map(ids);
-  return judged.flatMap((each) => {
-    const mark = markOf(each.answer.mail).toString('hex');
-    const id = left.get(mark);
-    return left.delete(mark) && id !== undefined ? [{ ...each, id }] : [];
-  });
+/** Somebody has written in the thread, or let his program do so; reports keep nothing open. */
+function isWritten(kind: AnswerClass): boolean {
+  return kind !== 'bounce' && kind !== 'other';
 }
 
 /** Contract D16. */

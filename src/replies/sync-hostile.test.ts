@@ -179,7 +179,7 @@ describe('looking for quotations', () => {
     const subjects = Array.from({ length: 1000 }, (_, at) => 'a'.repeat(3 + (at % 30)) + (at % 2 ? '' : 'b'));
     const mail = on.box.put([`Subject: ${'a'.repeat(500)}`]);
     const start = performance.now();
-    for (let round = 0; round < 20; round++) quotesLikely(mail, subjects);
-    assert.ok(performance.now() - start < 200);
+    for (let round = 0; round < 200; round++) quotesLikely(mail, subjects);
+    assert.ok(performance.now() - start < 2000);
   });
 });

@@ -14,6 +14,7 @@ import type { BodyCleaner } from './mail-detail.ts';
 import { markOf } from './mark.ts';
 import { ownMessages } from './match.ts';
 import type { SyncRun } from './pages.ts';
+import { receivedTime } from './received-time.ts';
 import { recordPage } from './record.ts';
 import { tellOfMail } from './told-mail.ts';
 
@@ -50,7 +51,7 @@ export interface PageResult {
 export async function syncPage(deps: SyncDeps, run: SyncRun, page: Portion): Promise<PageResult> {
   const { sql } = deps;
   const { grant, settings } = run;
-  const { mails } = page;
+  const mails = page.mails.map(dated);
   if (mails.length === 0) {
     await recordPage(sql, run, { answers: [], ownIds: new Map(), threadKeys: [] }, page);
     return { mails: 0, classes: [] };
@@ -65,7 +66,7 @@ export async function syncPage(deps: SyncDeps, run: SyncRun, page: Portion): Pro
   const arrived = mails.filter((mail) => mail.isNew && !mail.isSent && !own.has(mail));
   const told = arrived.length > 0 && (await deps.tellsOfMail(grant.app));
   const reading = { ...run, clean: deps.cleaner(grant.app) };
-  if (told && (await tellOfMail(sql, reading, arrived, threadsOf(grant, answers)))) deps.onFacts();
+  if (told) await tellOfMail(deps, reading, arrived, threadsOf(grant, answers));
 
   const ownIds = new Map([...own].map(([mail, { id }]) => [mail, id]));
   // Of its copy in Sent alone: anybody may write our Message-ID above a mail.
@@ -79,6 +80,11 @@ export async function syncPage(deps: SyncDeps, run: SyncRun, page: Portion): Pro
     logAnswer(deps.log, grant, answer);
   }
   return { mails: mails.length, classes: recorded.answers.map((answer) => answer.class) };
+}
+
+function dated(mail: FoundMail): FoundMail {
+  const receivedAt = receivedTime(mail.receivedAt);
+  return receivedAt === mail.receivedAt ? mail : { ...mail, receivedAt };
 }
 
 function threadsOf(grant: Grant, answers: readonly Answer[]): (mail: FoundMail) => string {

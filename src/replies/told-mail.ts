@@ -11,6 +11,12 @@ import { type BodyCleaner, mailDetail } from './mail-detail.ts';
 import { markOf } from './mark.ts';
 import { keepReceived, knownMarks } from './received.ts';
 
+export interface ToldMailDeps {
+  readonly sql: Sql;
+  /** Told once facts lie in the outbox. */
+  readonly onFacts: () => void;
+}
+
 export interface ToldMailRun {
   readonly lease: Lease;
   readonly grant: Grant;
@@ -18,8 +24,9 @@ export interface ToldMailRun {
   readonly clean: BodyCleaner;
 }
 
-/** Mails and what they hold are told together up to here: characters of their bodies. */
-const AT_ONCE = 2_000_000;
+/** So many mails, or characters of their bodies, are told together: a slow mailbox may not come to the end of a page. */
+const MAILS_AT_ONCE = 20;
+const CHARACTERS_AT_ONCE = 2_000_000;
 const ASKED_EVERY_MS = 1000;
 
 /** Whether a destination of an application takes `message.created`; asked of the database once in a second. */
@@ -43,21 +50,20 @@ async function isSubscribed(sql: Sql, app: number): Promise<boolean> {
 
 /**
  * Tells of each mail once, however often it is found. Each batch is committed by itself, before the cursor moves: what
- * was told is known when the page is read again. Answers whether anything was told.
+ * was told is known when the page is read again.
  */
 export async function tellOfMail(
-  sql: Sql,
+  { sql, onFacts }: ToldMailDeps,
   run: ToldMailRun,
   mails: readonly FoundMail[],
   threadOf: (mail: FoundMail) => string,
-): Promise<boolean> {
+): Promise<void> {
   const { app, id: grantId } = run.grant;
   const known = await knownMarks(sql, app, grantId, mails.map(markOf));
-  let told = false;
   let batch: Read[] = [];
   let characters = 0;
   const commit = async (): Promise<void> => {
-    if (batch.length > 0) told = (await tellAll(sql, run, batch, threadOf)) || told;
+    if (batch.length > 0 && (await tellAll(sql, run, batch, threadOf))) onFacts();
     batch = [];
     characters = 0;
   };
@@ -67,10 +73,9 @@ export async function tellOfMail(
     if (content === null) continue; // gone again
     batch.push({ mail, content });
     characters += (content.html?.length ?? 0) + (content.text?.length ?? 0);
-    if (characters > AT_ONCE) await commit();
+    if (batch.length >= MAILS_AT_ONCE || characters > CHARACTERS_AT_ONCE) await commit();
   }
   await commit();
-  return told;
 }
 
 interface Read {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { UNREADABLE } from '../../test/support/scripted-mailbox.ts';
 import { eventually } from '../../test/support/service.ts';
 import {
   recordSubjects,
@@ -319,6 +320,15 @@ describe('a page that cannot be dealt with', () => {
     await eventually('gone on', async () => ((await ground.seen()).at(-1)?.subject === 'three' ? true : undefined));
     assert.equal(node?.counts.setAside, 1);
     await eventually('cursor', async () => ((await row())?.failures === 0 ? true : undefined));
+  });
+
+  it('says so of a mail that the server cannot give', async () => {
+    const id = await mailbox();
+    start();
+    ground.server.deliver(id, 'one', UNREADABLE, 'three');
+    await recorded('one', 'three');
+    const told = loggedAs('replies.mail_set_aside').map(({ grant, place }) => [grant, place]);
+    assert.deepEqual([told, node?.counts.setAside], [[[id, 'INBOX 2']], 1]);
   });
 
   it('because of the database is waited for, and nothing is passed over', async () => {

@@ -36,6 +36,8 @@ export interface ScriptedServer {
 
 const REFUSED_CUT: WatchProblem = { kind: 'unreachable', reason: 'the server closed the connection' };
 const PAGE = 500;
+/** The subject of a mail that the server cannot give. */
+export const UNREADABLE = 'unreadable';
 
 export function scriptedServer(): ScriptedServer {
   const mailboxes = new Map<string, FoundMail[]>();
@@ -68,8 +70,11 @@ export function scriptedServer(): ScriptedServer {
         asked.set(grantId, [...(asked.get(grantId) ?? []), cursor]);
         const mails = mailboxes.get(grantId) ?? [];
         const from = typeof cursor?.uid === 'number' ? cursor.uid : 0;
+        const here = mails.slice(from, from + PAGE);
+        const isBad = ({ head }: FoundMail): boolean => head.subject === UNREADABLE;
         const page: Page = {
-          mails: mails.slice(from, from + PAGE),
+          mails: here.filter((mail) => !isBad(mail)),
+          skipped: here.filter(isBad).map(({ place }) => place),
           cursor: { uid: Math.min(mails.length, from + PAGE) },
           isLast: from + PAGE >= mails.length,
         };
