@@ -58,6 +58,7 @@ describe('settings', () => {
       TELLTALE_FAILED_HOURS: 'long',
       TELLTALE_FAILURE_PERCENT: '101',
       TELLTALE_NOTIFICATION_DAYS: '-1',
+      TELLTALE_MAILBOX_POLL_SECONDS: '0',
       GOOGLE_APPLICATION_CREDENTIALS: '/nowhere/key.json',
       PUBSUB_EMULATOR_HOST: 'localhost',
       TELLTALE_PRACTICE: 'yes',

@@ -52,6 +52,8 @@ export interface Config {
   readonly health: HealthThresholds;
   /** How long notifications and the history of their deliveries are kept; 0 for ever. */
   readonly notificationDays: number;
+  /** How often the folders of a watched mailbox are looked at that tell nothing of news by themselves. */
+  readonly mailboxPollSeconds: number;
   readonly google: GoogleSettings;
   readonly practice: boolean;
   readonly logLevel: LogLevel;
@@ -94,6 +96,7 @@ export const SETTINGS = [
   'TELLTALE_FAILED_HOURS',
   'TELLTALE_FAILURE_PERCENT',
   'TELLTALE_NOTIFICATION_DAYS',
+  'TELLTALE_MAILBOX_POLL_SECONDS',
   'GOOGLE_APPLICATION_CREDENTIALS',
   'PUBSUB_EMULATOR_HOST',
   'TELLTALE_PRACTICE',
@@ -182,6 +185,7 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
       failurePercent: number('TELLTALE_FAILURE_PERCENT', 95, 1, 100),
     },
     notificationDays: number('TELLTALE_NOTIFICATION_DAYS', 90, 0, 36_500),
+    mailboxPollSeconds: number('TELLTALE_MAILBOX_POLL_SECONDS', 60, 1, 3600),
     google: {
       credentialsFile: check(
         'GOOGLE_APPLICATION_CREDENTIALS',

@@ -98,6 +98,7 @@ export async function startInside(deps: {
     practice: config.practice ? practiceStore({ sql: api, vault }) : null,
     network: { ...policy, names, ca: config.mailCa },
     safeFetch,
+    pollMs: config.mailboxPollSeconds * 1000,
   });
   const onDeliveries = (): void => wake('deliveries');
   const onActivated = (): void => wake('probes');

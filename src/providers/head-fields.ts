@@ -1,13 +1,12 @@
 // The fields of a header block, as RFC 5322 lays them out and as strangers write them.
 import { isUtf8 } from 'node:buffer';
+import { inWindows1252 } from '../charset.ts';
 
 /** Its name in lower case, its value unfolded: without line ends and NUL, well-formed, not decoded further. */
 export type HeadField = readonly [name: string, value: string];
 
 const NAME = /^[!-9;-~]+$/; // RFC 5322 section 2.2
 const LONGEST_NAME = 100;
-// What mail of before MIME is most often written in; it takes any byte.
-const western = new TextDecoder('windows-1252');
 
 /**
  * In their order, up to the first empty line. Lines that are no field are passed over. In time linear in the block, whose
@@ -53,5 +52,5 @@ function textOf(parts: readonly Buffer[]): string {
   const utf8 = bytes.toString();
   // What is broken at its end alone was cut within a character.
   const isText = isUtf8(bytes) || utf8.indexOf('\ufffd') === utf8.length - 1;
-  return (isText ? utf8 : western.decode(bytes)).replace(/[\0\r\n]+/g, ' ').trim();
+  return (isText ? utf8 : inWindows1252(bytes)).replace(/[\0\r\n]+/g, ' ').trim();
 }

@@ -1,4 +1,4 @@
-import { decodeWords } from 'postal-mime';
+import { decodeWords } from '../encoded-words.ts';
 import { type HeadField, headFields } from './head-fields.ts';
 import { mailDate } from './mail-date.ts';
 import { MOST_PARTIES, mailParties } from './mail-parties.ts';

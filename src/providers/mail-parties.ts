@@ -1,4 +1,5 @@
 import { addressParser } from 'postal-mime';
+import { inUtf8Words } from '../encoded-words.ts';
 import type { MailParty } from './watch.ts';
 
 /** More than this nobody writes by hand; lists write one. */
@@ -17,7 +18,9 @@ export function mailParties(field: string): MailParty[] {
   const parties: MailParty[] = [];
   for (const entry of entries(field)) {
     const short = entry.length <= LONGEST_ENTRY ? entry : addressPart(entry);
-    for (const { name, address } of addressParser(short, { flatten: true }).flatMap((one) => one.group ?? [one])) {
+    for (const { name, address } of addressParser(inUtf8Words(short), { flatten: true }).flatMap(
+      (one) => one.group ?? [one],
+    )) {
       const party = partyOf(name, address);
       if (party !== null && parties.length < MOST_PARTIES) parties.push(party);
     }

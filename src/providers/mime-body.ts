@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { inCharset } from './mime-parameters.ts';
+import { inCharset } from '../charset.ts';
 import type { MimePart } from './mime-parts.ts';
 
 /** What the part says, decoded: its beginning, at most `most` characters. Well-formed and without NUL. */

@@ -1,4 +1,5 @@
-import { decodeWords } from 'postal-mime';
+import { inCharset } from '../charset.ts';
+import { decodeWords } from '../encoded-words.ts';
 
 /** A field such as Content-Type: its word in lower case, its parameters by their names in lower case, decoded. */
 export interface MimeField {
@@ -59,15 +60,6 @@ function joined(pieces: readonly Piece[]): string {
     );
   });
   return inCharset(Buffer.concat(bytes), charset);
-}
-
-/** Never fails: what is written in an encoding that nobody knows is taken for UTF-8. */
-export function inCharset(bytes: Buffer, charset: string): string {
-  try {
-    return new TextDecoder(charset.trim() || 'utf-8').decode(bytes);
-  } catch {
-    return bytes.toString();
-  }
 }
 
 function withoutComments(field: string): string {

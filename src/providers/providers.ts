@@ -11,6 +11,8 @@ export interface ProviderDeps {
   readonly network: MailNetwork;
   /** To the token endpoints that grants name. */
   readonly safeFetch: Pick<SafeFetch, 'request'>;
+  /** Between two looks at the folders of a watched mailbox that tell nothing by themselves. */
+  readonly pollMs?: number;
 }
 
 export interface MadeProviders {
@@ -21,7 +23,8 @@ export interface MadeProviders {
 
 /** Every provider there is. */
 export function makeProviders(deps: ProviderDeps): MadeProviders {
-  const imap = imapProvider(deps);
+  const { pollMs } = deps;
+  const imap = imapProvider({ ...deps, ...(pollMs !== undefined && { tempo: { pollMs } }) });
   return {
     providers: {
       practice: deps.practice === null ? practiceSwitchedOff : practiceProvider(deps.practice),

@@ -58,7 +58,7 @@ export interface FoundMail {
   readonly head: MailHead;
 }
 
-/** What is new, up to some hundreds of mails at once. */
+/** What is new, up to a thousand mails at once. */
 export interface Page {
   readonly mails: readonly FoundMail[];
   /** To go on from, once these mails are dealt with. */

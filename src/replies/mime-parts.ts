@@ -1,5 +1,6 @@
 // The parts of a mail of which only the beginning may be there. One look at each line; what is attached stays whole.
 import { decodeHTML } from 'entities';
+import { inCharset, inWindows1252 } from '../charset.ts';
 import { headFields } from '../providers/head-fields.ts';
 
 export interface MimePart {
@@ -77,7 +78,7 @@ function bodyStart(mail: Buffer): number {
 
 /** Decoded, without what encloses or hides text in HTML. Never throws: broken encodings give broken text. */
 export function partText(part: MimePart, mostBytes: number): string {
-  const text = inCharset(partBytes(part, mostBytes), part.charset);
+  const text = textOf(partBytes(part, mostBytes), part.charset);
   return part.type === 'text/html' ? withoutMarkup(text) : text.replaceAll('\0', ' ');
 }
 
@@ -121,17 +122,11 @@ function isEmpty(mail: Buffer, at: number, next: number): boolean {
   return mail[at] === LF || (mail[at] === CR && next - at === 2);
 }
 
-function inCharset(bytes: Buffer, charset: string): string {
+function textOf(bytes: Buffer, charset: string): string {
+  if (!/^(?:utf-?8|us-ascii|)$/i.test(charset)) return inCharset(bytes, charset);
   const utf8 = bytes.toString('utf8');
-  const isUtf8 = /^(?:utf-?8|us-ascii|)$/i.test(charset);
   // What is cut may end within a character.
-  const broken = utf8.slice(0, -1).includes('\ufffd');
-  if (isUtf8 && !broken) return utf8;
-  try {
-    return new TextDecoder(isUtf8 ? 'windows-1252' : charset).decode(bytes);
-  } catch {
-    return utf8; // nobody knows such a charset
-  }
+  return utf8.slice(0, -1).includes('\ufffd') ? inWindows1252(bytes) : utf8;
 }
 
 const LINE_TAG = /^\/?(?:br|p|div|tr|li|table|h[1-6]|pre|ul|ol|blockquote)\b/i;

@@ -97,20 +97,20 @@ async function recordAnswers(tx: Tx, { grant, settings }: Run, { answers, ownIds
   });
   const result = await record(
     tx,
-    fresh.map(({ answer, reasons, isOpen, id }) => {
+    fresh.map(({ answer, at, reasons, isOpen, id }) => {
       const { parent, parentMail } = answer.match;
       const parentId = parentMail === null ? parent?.id : ids.get(markOf(parentMail).toString('hex'));
       const counts = isOpen && tells(answer.class, settings);
-      return occurrenceOf(grant, answer, { id, parentId: parentId ?? null, reasons, counts });
+      return occurrenceOf(grant, answer, { id, at, parentId: parentId ?? null, reasons, counts });
     }),
   );
-  const bounces = fresh.flatMap(({ answer, isOpen }) => (isOpen ? (bounceOf(grant, answer) ?? []) : []));
+  const bounces = fresh.flatMap(({ answer, at, isOpen }) => (isOpen ? (bounceOf(grant, answer, at) ?? []) : []));
   await emit(tx, bounces);
   const written = fresh.filter(({ answer, isOpen }) => isOpen && isWritten(answer.class));
   await touchThreads(
     tx,
     grant.app,
-    written.map(({ answer }) => ({ id: answer.match.root.id, at: answer.mail.receivedAt })),
+    written.map(({ answer, at }) => ({ id: answer.match.root.id, at })),
   );
   if (written.length > 0) await keepMailboxOpen(tx, grant.app, grant.id);
   return { answers: fresh.map(({ answer }) => answer), told: result.counted + bounces.length > 0 };
@@ -118,23 +118,30 @@ async function recordAnswers(tx: Tx, { grant, settings }: Run, { answers, ownIds
 
 interface Judged {
   readonly answer: Answer;
+  /** When it came. */
+  readonly at: Date;
   readonly reasons: readonly string[];
   /** Its thread was written in within the window before. */
   readonly isOpen: boolean;
 }
 
-/** Each answer keeps its thread open for those that follow. A time to come, as only a wrong clock has, counts as now. */
+/** Each answer keeps its thread open for those that follow. */
 function inTheirWindows(answers: readonly Answer[], days: number): Judged[] {
   const lastAt = new Map<string, number>();
-  const now = Date.now();
+  const now = new Date();
   return answers.map((answer) => {
     const { root } = answer.match;
-    const at = Math.min(answer.mail.receivedAt.getTime(), now);
+    const at = withinReach(answer.mail.receivedAt, root, now);
     const last = lastAt.get(root.id) ?? root.lastAt.getTime();
-    const isOpen = at <= last + days * DAY_MS;
-    if (isOpen && isWritten(answer.class)) lastAt.set(root.id, Math.max(last, at));
-    return { answer, reasons: isOpen ? answer.reasons : [...answer.reasons, 'closed'], isOpen };
+    const isOpen = at.getTime() <= last + days * DAY_MS;
+    if (isOpen && isWritten(answer.class)) lastAt.set(root.id, Math.max(last, at.getTime()));
+    return { answer, at, reasons: isOpen ? answer.reasons : [...answer.reasons, 'closed'], isOpen };
   });
+}
+
+/** A time to come, or long before there was anything to answer, as mail has that was carried over, is now. */
+function withinReach(at: Date, { createdAt }: TrackedRow, now: Date): Date {
+  return at <= now && at.getTime() >= createdAt.getTime() - DAY_MS ? at : now;
 }
 
 /** Somebody has written in the thread, or let his program do so; reports keep nothing open. */
@@ -151,6 +158,7 @@ function tells(kind: AnswerClass, settings: TrackingSettings): boolean {
 
 interface Told {
   readonly id: string;
+  readonly at: Date;
   /** Of what it answers itself. */
   readonly parentId: string | null;
   readonly reasons: readonly string[];
@@ -159,8 +167,8 @@ interface Told {
 
 function occurrenceOf(
   grant: Grant,
-  { mail, match, class: kind }: Answer,
-  { id, parentId, reasons, counts }: Told,
+  { match, class: kind }: Answer,
+  { id, at, parentId, reasons, counts }: Told,
 ): Occurrence {
   return {
     id: uuidv7(),
@@ -170,7 +178,7 @@ function occurrenceOf(
     message: match.root.id,
     trigger: 'thread.replied',
     link: null,
-    at: new Date(Math.min(mail.receivedAt.getTime(), Date.now())),
+    at,
     ip: '',
     userAgent: '',
     class: kind,
@@ -186,7 +194,11 @@ function occurrenceOf(
   };
 }
 
-function bounceOf(grant: Grant, { mail, match, class: kind, bounce }: Answer): ReturnType<typeof bounceFact> | null {
+function bounceOf(
+  grant: Grant,
+  { match, class: kind, bounce }: Answer,
+  happenedAt: Date,
+): ReturnType<typeof bounceFact> | null {
   const { root } = match;
   if (kind !== 'bounce' || bounce === null || bounce.permanent !== true) return null;
   if (match.parent !== null && match.parent.id !== root.id) return null; // of a message in its thread that is not tracked
@@ -194,12 +206,12 @@ function bounceOf(grant: Grant, { mail, match, class: kind, bounce }: Answer): R
   return bounceFact({
     app: grant.app,
     messageId: root.id,
-    happenedAt: mail.receivedAt,
+    happenedAt,
     provider: wireProvider(grant.provider),
     reason: bounce.reason,
     type: bounce.type,
     code: bounce.code,
-    bouncedAt: Math.floor(mail.receivedAt.getTime() / 1000),
+    bouncedAt: Math.floor(happenedAt.getTime() / 1000),
     addresses: recipients,
     origin: {
       from: grant.email,

@@ -1,5 +1,5 @@
 // What servers say when they refuse a mail: their codes and what these mean.
-import { decodeWords } from 'postal-mime';
+import { decodeWords } from '../encoded-words.ts';
 
 export type BounceType = 'mailbox_unavailable' | 'domain_not_found';
 

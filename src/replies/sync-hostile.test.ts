@@ -6,6 +6,7 @@ import { type TestDatabase, testDatabase } from '../../test/support/postgres.ts'
 import { migrate } from '../db/migrate.ts';
 import { wireId } from '../ids.ts';
 import type { FoundMail } from '../providers/watch.ts';
+import { LeaseLost } from './leases.ts';
 import { quotesLikely } from './match.ts';
 
 const DAY_MS = 86_400_000;
@@ -121,6 +122,15 @@ describe('times that cannot be', () => {
     });
   }
 
+  it('before the message that is answered are told as now', async () => {
+    const root = await on.sent();
+    await on.sync(on.answer(root.header, [], { receivedAt: new Date(0) }));
+    const [row] = await database.sql<{ seconds: number }[]>`
+      select extract(epoch from now() - happened_at)::float8 as seconds from outbox
+      where app = ${on.grant.app} and trigger = 'thread.replied'`;
+    assert.ok(row !== undefined && Math.abs(row.seconds) < 60);
+  });
+
   it('to come close no window', async () => {
     const root = await on.sent();
     await on.sync(on.answer(root.header, [], { receivedAt: new Date(Date.now() + 400 * DAY_MS) }));
@@ -138,7 +148,9 @@ describe('a window', () => {
     const ago = (days: number): Partial<FoundMail> => ({ receivedAt: new Date(Date.now() - days * DAY_MS) });
     for (const together of [true, false]) {
       const root = await on.sent();
-      await database.sql`update messages set state_at = now() - interval '20 days' where id = ${root.id}`;
+      await database.sql`
+        update messages set created_at = now() - interval '20 days', state_at = now() - interval '20 days'
+        where id = ${root.id}`;
       const mails = [on.answer(root.header, receipt, ago(11)), on.answer(root.header, [], ago(5))];
       if (together) await on.sync(...mails);
       else for (const mail of mails) await on.sync(mail);
@@ -171,6 +183,114 @@ describe('what is told of mail that arrives', () => {
     const ids = (await on.told()).map(({ detail }) => detail.id);
     assert.equal(new Set(ids).size, 45);
     assert.equal(ids.length, 45);
+  });
+});
+
+describe('what other providers may give', () => {
+  it('is kept and told without NULs and halves of characters, however large', async () => {
+    on.tellsOfMail = true;
+    const root = await on.sent();
+    const half = '\ud800';
+    const plain = on.answer(root.header);
+    const hostile: FoundMail = {
+      ...plain,
+      place: `INBOX\0${half}`,
+      threadKey: `key${half}\0`,
+      head: {
+        ...plain.head,
+        messageId: `<a\0${half}@client.test>`,
+        inReplyTo: ['<\0@x>', `<${half}@x>`, `<${'x'.repeat(100_000)}@y>`, root.header],
+        references: Array.from({ length: 5000 }, (_, at) => `<r${at}${half}\0@z>`),
+        subject: `${half}\0Re: `.repeat(250_000),
+        from: Array.from({ length: 5000 }, (_, at) => ({ name: `${half}\0`.repeat(100), email: `p${at}\0@x.test` })),
+      },
+    };
+    const { read } = on.box.mailbox;
+    on.box.mailbox.read = async () => {
+      const content = await read(plain.place);
+      return content && { ...content, head: hostile.head, html: `<p>${half}\0</p>`, folders: [`\0${half}`] };
+    };
+    assert.deepEqual((await on.sync(hostile)).classes, ['reply']);
+    assert.deepEqual(
+      (await on.told()).map(({ trigger }) => trigger),
+      ['message.created', 'thread.replied'],
+    );
+  });
+
+  it('is recorded as a bounce whatever the report holds', async () => {
+    const root = await on.sent();
+    const half = '=?utf-8?B?7aCA?=\0';
+    const recipients = Array.from({ length: 2000 }, (_, at) => [
+      '',
+      `Final-Recipient: rfc822; ${half}${at}@client.test`,
+      'Action: failed',
+      'Status: 5.1.1',
+      `Diagnostic-Code: ${half}`,
+    ]).flat();
+    const body = [
+      ...['--b', 'Content-Type: message/delivery-status', '', `Reporting-MTA: dns; ${half}`, ...recipients, '', '--b'],
+      ...['Content-Type: text/rfc822-headers', '', `Message-ID: ${root.header}`, `To: ${half}@x.test`, '', '--b--'],
+    ].join('\r\n');
+    const type = 'Content-Type: multipart/report; report-type=delivery-status; boundary=b';
+    await on.sync(on.box.put(['From: <>', 'Message-ID: <b@mail.test>', `Subject: ${half}`, type], body));
+    assert.deepEqual(
+      (await on.told()).map(({ trigger }) => trigger),
+      ['message.bounce_detected'],
+    );
+  });
+});
+
+describe('what happens twice or breaks off', () => {
+  it('is told once where two read the same pages at the same time', async () => {
+    on.tellsOfMail = true;
+    const root = await on.sent();
+    const mails = Array.from({ length: 30 }, () => on.answer(root.header));
+    await Promise.all([
+      on.sync(...mails),
+      on.sync(...mails.toReversed()),
+      on.sync(...mails.slice(10)),
+      ...mails.map((mail) => on.sync(mail)),
+    ]);
+    const facts = await on.told();
+    const replies = facts.filter(({ trigger }) => trigger === 'thread.replied');
+    assert.deepEqual(
+      replies.map(({ sequence }) => sequence),
+      mails.map((_, at) => at),
+    );
+    assert.equal(new Set(replies.map(({ detail }) => detail.message_id)).size, 30);
+    assert.equal(facts.length, 60);
+  });
+
+  it('is told once where another node takes over between the mail that arrived and what it answers', async () => {
+    on.tellsOfMail = true;
+    const root = await on.sent();
+    const mails = Array.from({ length: 25 }, () => on.answer(root.header));
+    const { read } = on.box.mailbox;
+    on.box.mailbox.read = async (place) => {
+      // The first mails of the page were told by then.
+      if (place === mails[22]?.place) await database.sql`update watches set epoch = 2 where app = ${on.grant.app}`;
+      return await read(place);
+    };
+    await assert.rejects(on.sync(...mails), LeaseLost);
+    assert.equal((await on.told()).length, 20);
+    on.lease = { ...on.lease, epoch: 2 };
+    await on.sync(...mails);
+    await on.sync(...mails);
+    assert.equal((await on.told()).length, 50);
+  });
+});
+
+describe('a database without the partition of this week', () => {
+  it('gets it with the next try', async () => {
+    const root = await on.sent();
+    const mail = on.answer(root.header);
+    await on.sync(on.answer(root.header));
+    const partitions = await database.sql<{ name: string }[]>`
+      select inhrelid::regclass::text as name from pg_inherits where inhparent = 'events'::regclass`;
+    for (const { name } of partitions) await database.sql.unsafe(`drop table ${name}`);
+    await assert.rejects(on.sync(mail), { code: '23514' });
+    assert.deepEqual((await on.sync(mail)).classes, ['reply']);
+    assert.equal((await on.told()).length, 2);
   });
 });
 

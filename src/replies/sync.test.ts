@@ -225,7 +225,7 @@ describe('a page of mail', () => {
     on.settings = { ...on.settings, replyWatchDays: 10 };
     const root = await on.sent();
     const after = (days: number): Partial<FoundMail> => ({ receivedAt: new Date(Date.now() + days * DAY_MS) });
-    await database.sql`update messages set state_at = now() - interval '20 days' where id = ${root.id}`;
+    await database.sql`update messages set created_at = now() - interval '20 days', state_at = now() - interval '20 days' where id = ${root.id}`;
     await on.sync(
       on.answer(root.header, [], after(-12)),
       on.answer(root.header, [], after(-3)),

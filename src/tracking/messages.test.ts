@@ -29,15 +29,15 @@ before(async () => {
 after(() => drop());
 
 /** Messages being sent; their ids. */
-async function sending(count = 1): Promise<readonly string[]> {
+async function sending(count = 1, { threadReplies = false, grantId = uuidv7() } = {}): Promise<readonly string[]> {
   const ids = Array.from({ length: count }, () => uuidv7());
   const message = {
     app: owner.app,
-    grantId: uuidv7(),
+    grantId,
     label: '',
     opens: false,
     links: false,
-    threadReplies: false,
+    threadReplies,
     threadId: 't',
     ancestors: [],
     metadata: {},
@@ -183,5 +183,59 @@ describe('the outcome of a send', () => {
     const [fact, ...more] = await factsOf(id);
     assert.deepEqual([fact?.trigger, more.length], ['message.send_failed', 0]);
     assert.deepEqual(readSendDetail(fact?.detail)?.failure, FAILURE);
+  });
+});
+
+describe('the mailbox in which answers are waited for', () => {
+  async function opened(grantId: string): Promise<number> {
+    return (await sql`select from open_mailboxes where grant_id = ${grantId} and active_at > now() - interval '1 hour'`)
+      .length;
+  }
+
+  for (const [name, results, expected] of [
+    ['is opened by what was sent', [SENT], 1],
+    ['is opened by what may have been sent', [UNKNOWN], 1],
+    ['is opened by what was found out to have been sent', [UNKNOWN, SENT], 1],
+    ['is opened by what was taken for lost', [ABSENT, SENT], 1],
+    ['stays closed where nothing was sent', [FAILED], 0],
+  ] as const) {
+    it(name, async () => {
+      for (const threadReplies of [true, false]) {
+        const grantId = uuidv7();
+        const [id = ''] = await sending(1, { threadReplies, grantId });
+        assert.equal(await opened(grantId), 0);
+        for (const result of results) await settle(id, result);
+        assert.equal(await opened(grantId), threadReplies ? expected : 0);
+      }
+    });
+  }
+
+  it('is opened again by what is found out after it was closed', async () => {
+    const grantId = uuidv7();
+    const [id = ''] = await sending(1, { threadReplies: true, grantId });
+    await settle(id, UNKNOWN);
+    await sql`update open_mailboxes set active_at = now() - interval '2 days' where grant_id = ${grantId}`;
+    await settle(id, SENT);
+    assert.equal(await opened(grantId), 1);
+  });
+
+  it('is opened once by many at the same time, of several mailboxes in whatever order', async () => {
+    const grants = Array.from({ length: 5 }, () => uuidv7());
+    const ids = (await Promise.all(grants.map((grantId) => sending(20, { threadReplies: true, grantId })))).flat();
+    const shares = Array.from({ length: 10 }, (_, at) => ids.filter((_id, place) => place % 10 === at));
+    const settled = await Promise.all(
+      shares.map((share, at) =>
+        settleAll(
+          sql,
+          (at % 2 ? share : share.toReversed()).map((id) => settlement(id, SENT, true)),
+        ),
+      ),
+    );
+    assert.equal(
+      settled.reduce((sum, { changed }) => sum + changed.size, 0),
+      100,
+    );
+    for (const grantId of grants) assert.equal(await opened(grantId), 1);
+    assert.deepEqual(await triggersOf(ids[0] ?? ''), ['message.send_success']);
   });
 });

@@ -10,7 +10,15 @@ import { accessTo } from './provider-contract.ts';
 export const account = { app: 1, grantId: '019a0000-0000-7000-8000-000000000002', email: 'alice@example.test' };
 
 /** Looks at the folders five times in a second, and gives a server up after one. */
-export const HASTE: Tempo = { pollMs: 200, mutePollMs: 100, silenceMs: 1000, listMs: 0, patienceMs: 0 };
+export const HASTE: Tempo = {
+  pollMs: 200,
+  mutePollMs: 100,
+  silenceMs: 1000,
+  listMs: 0,
+  sureMs: 60_000,
+  turnMs: 5000,
+  patienceMs: 0,
+};
 
 /** Finds every host on this machine. */
 export function hastyProvider(ca: string | null, tempo: Partial<Tempo> = {}): ImapProvider {

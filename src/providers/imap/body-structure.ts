@@ -1,6 +1,6 @@
 // Which parts of a mail are its bodies and which are attachments, by what the server says of its structure.
 import type { MessageStructureObject } from 'imapflow';
-import { decodeWords } from 'postal-mime';
+import { decodeWords } from '../../encoded-words.ts';
 import type { ContentAttachment } from '../watch.ts';
 
 export interface TextPart {

@@ -30,34 +30,37 @@ export function makeDesk(wire: Wire): Desk {
       if (opened?.path === path) return opened;
       opened = null; // a refusal leaves none selected
       let [validity, uidNext, modseq] = ['0', 0, ''];
+      let counts = 0;
       try {
         await wire.run('EXAMINE', [folderNode(wire, path)], {
           OK(said) {
             const code = codeOf(said);
-            if (code?.name === 'UIDVALIDITY') validity = code.value;
+            if (code?.name === 'UIDVALIDITY') validity = validityOf(code.value);
             if (code?.name === 'UIDNEXT') uidNext = numberOf(code.value);
-            if (code?.name === 'HIGHESTMODSEQ') modseq = code.value;
+            if (code?.name === 'HIGHESTMODSEQ') modseq = modseqOf(code.value);
           },
           EXISTS(said) {
             wire.count = Number(said.command);
+            counts += 1;
           },
         });
       } catch (error) {
         if (error instanceof Refused && error.failure.status === 'NO' && !mayPass(error.failure)) return null;
         throw error;
       }
-      opened = { path, validity, uidNext, modseq };
+      // Said twice, a mail may have come after UIDNEXT was said.
+      opened = { path, validity, uidNext: counts > 1 ? 0 : uidNext, modseq };
       return opened;
     },
   };
 }
 
 /** The UIDs in the selected folder from `first` on, ascending. */
-export function uidsFrom(wire: Wire, first: number): Promise<number[]> {
+export async function uidsFrom(wire: Wire, first: number): Promise<number[]> {
+  if (first > LAST_UID) return [];
   // `7:*` holds the last mail also where its number is lower.
-  return searched(wire, [atom('UID'), { type: 'SEQUENCE', value: `${first}:*` }]).then((uids) =>
-    uids.filter((uid) => uid >= first),
-  );
+  const uids = await searched(wire, [atom('UID'), { type: 'SEQUENCE', value: `${first}:*` }]);
+  return uids.filter((uid) => uid >= first);
 }
 
 /** The UIDs of what was received since that day, ascending. */
@@ -79,6 +82,8 @@ export async function uidsOf(wire: Wire, messageIds: readonly string[]): Promise
   return [...uids].sort((one, other) => one - other);
 }
 
+/** RFC 9051 section 2.3.1.1. */
+const LAST_UID = 4_294_967_295;
 const HALF_A_DAY_MS = 43_200_000;
 const MOST_IN_A_SEARCH = 10;
 
@@ -139,14 +144,25 @@ function readState(list: unknown): FolderState | null {
   const texts = list.map(textOf);
   const after = (name: string): string => texts[texts.findIndex((text, at) => at % 2 === 0 && text === name) + 1] ?? '';
   const uidNext = texts.includes('UIDNEXT') ? numberOf(after('UIDNEXT')) : 0;
-  const validity = texts.includes('UIDVALIDITY') ? after('UIDVALIDITY') : '0';
-  return { validity, uidNext, modseq: texts.includes('HIGHESTMODSEQ') ? after('HIGHESTMODSEQ') : '' };
+  const validity = texts.includes('UIDVALIDITY') ? validityOf(after('UIDVALIDITY')) : '0';
+  return { validity, uidNext, modseq: texts.includes('HIGHESTMODSEQ') ? modseqOf(after('HIGHESTMODSEQ')) : '' };
 }
 
 function folderNode({ client }: Wire, path: string): ImapCompileNode {
   return { type: 'STRING', value: encodePath(client, path) };
 }
 
+/** 0 for what is no UID. */
 function numberOf(text: string): number {
-  return /^\d{1,10}$/.test(text) ? Number(text) : 0;
+  const number = /^\d{1,10}$/.test(text) ? Number(text) : 0;
+  return number <= LAST_UID ? number : 0;
+}
+
+function validityOf(text: string): string {
+  return /^\d{1,20}$/.test(text) ? text : '0';
+}
+
+/** A folder without such numbers has 0 (RFC 7162 section 3.1.7). */
+function modseqOf(text: string): string {
+  return /^[1-9]\d{0,19}$/.test(text) ? text : '';
 }

@@ -14,6 +14,9 @@ export interface Folder {
 /** What `order.folders` says for every folder in which others' mail may lie. */
 const EVERY = '*';
 const NOT_MAIL_OF_OTHERS = new Set(['\\Drafts', '\\Trash', '\\Junk', '\\Flagged']);
+/** A folder more is an exchange more, and stands in the cursor. */
+const MOST_WATCHED = 1000;
+const LONGEST_PATH = 1000;
 const TEMPLATES = /^(templates|vorlagen|modèles|modelli|plantillas|sjablonen|outbox)$/i;
 
 /**
@@ -40,6 +43,7 @@ export function watchedFolders(client: ImapFlow, listed: readonly ListResponse[]
     (wanted.has(EVERY) && entry.specialUse !== '\\All' && !TEMPLATES.test(entry.name) && !isWithin(entry, shunned));
   return inOrder(own, [INBOX, ({ path }) => path === sent?.path, (entry) => entry === archive])
     .filter((entry) => INBOX(entry) || isWatched(entry))
+    .slice(0, MOST_WATCHED)
     .map((entry) => folder(entry, sent));
 }
 
@@ -84,8 +88,15 @@ function folder(entry: ListResponse, sent: ListResponse | undefined): Folder {
 function ownFolders(client: ImapFlow, listed: readonly ListResponse[]): ListResponse[] {
   return listed.filter(
     (entry) =>
-      !entry.flags.has('\\Noselect') && !entry.flags.has('\\NonExistent') && !isForeign(entry, client.namespaces),
+      isSayable(entry.path) &&
+      ![...entry.flags].some((flag) => /^\\(noselect|nonexistent)$/i.test(flag)) &&
+      !isForeign(entry, client.namespaces),
   );
+}
+
+/** What can be kept in the database; a name may be anything that its owner, or who wrote to a shared folder, thought of. */
+function isSayable(path: string): boolean {
+  return path !== '' && path.length <= LONGEST_PATH && path.isWellFormed() && !path.includes('\0');
 }
 
 /** A folder further down that only bears such a name is somebody's own. */

@@ -1,7 +1,7 @@
 import type { FetchMessageObject } from 'imapflow';
 import { parseHead } from '../mail-head.ts';
 import { HEAD_FIELDS, type MailHead } from '../watch.ts';
-import { fetchMails, fieldsOf, marks } from './fetched.ts';
+import { fetchMails, fieldsOf, LONGEST_HEAD, marks } from './fetched.ts';
 import { type ImapFailure, mayPass } from './problem.ts';
 import { atom, Refused, type Wire } from './wire.ts';
 
@@ -25,25 +25,30 @@ export interface Heads {
   readonly refused: readonly number[];
 }
 
-/** Of each mail's fields; the rest of a longer head is looked at without the fields that grow without bound. */
-export const LONGEST_HEAD = 65_536;
 const ENDLESS = new Set(['references', 'to', 'cc', 'bcc']);
 /** Beyond these a server refuses every mail, and not one that it cannot read. */
 const MOST_REFUSALS = 40;
 
 /** Reads heads in the selected folder by one FETCH; by more where a mail among them cannot be read, or has a very long head. */
 export async function fetchHeads(wire: Wire, uids: readonly number[]): Promise<Heads> {
-  const items = [...marks(wire.client), fieldsOf(HEAD_FIELDS, LONGEST_HEAD)];
   const found = new Map<number, FetchMessageObject>();
   const refused: number[] = [];
   const waiting: (readonly number[])[] = [uids];
+  const ask = async (some: readonly number[]): Promise<void> => {
+    const items = [...marks(wire.client), fieldsOf(wire, HEAD_FIELDS)];
+    for (const [uid, mail] of await fetchMails(wire, some, items)) {
+      // Without a head it is only that some other flags were told of meanwhile.
+      if (Buffer.isBuffer(mail.headers)) found.set(uid, mail);
+    }
+  };
   for (let refusals = 0; ; ) {
     const some = waiting.pop();
     if (some === undefined) break;
     try {
-      for (const [uid, mail] of await fetchMails(wire, some, items)) found.set(uid, mail);
+      await ask(some);
     } catch (error) {
       if (!(error instanceof Refused) || isForNow(error.failure) || ++refusals > MOST_REFUSALS) throw error;
+      if (refusals === 1 && error.failure.status === 'BAD' && (await isGivenWhole(wire, () => ask(some)))) continue;
       const half = some.length >> 1;
       if (half > 0) waiting.push(some.slice(half), some.slice(0, half));
       else if (error.failure.status === 'NO') refused.push(...some);
@@ -64,6 +69,20 @@ export async function fetchHeads(wire: Wire, uids: readonly number[]): Promise<H
   };
 }
 
+/** A server that understands no parts of fields would seem to have nothing but mails that it cannot give. */
+async function isGivenWhole(wire: Wire, ask: () => Promise<void>): Promise<boolean> {
+  if (!wire.knowsParts) return false;
+  wire.knowsParts = false;
+  try {
+    await ask();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refused) || isForNow(error.failure)) throw error;
+    wire.knowsParts = true;
+    return false;
+  }
+}
+
 /** Said of the server and not of a mail; Dovecot has an internal error where a mail is damaged. */
 function isForNow(failure: ImapFailure): boolean {
   return mayPass(failure) && failure.code !== 'SERVERBUG' && !/internal error/i.test(failure.text);
@@ -78,7 +97,7 @@ export async function wholeHeads(wire: Wire, blocks: ReadonlyMap<number, Buffer>
   const cut = [...blocks].filter(([, block]) => block.length >= LONGEST_HEAD).map(([uid]) => uid);
   if (cut.length === 0) return heads;
   const bounded = HEAD_FIELDS.filter((name) => !ENDLESS.has(name));
-  for (const [uid, { headers }] of await fetchMails(wire, cut, [atom('UID'), fieldsOf(bounded, LONGEST_HEAD)])) {
+  for (const [uid, { headers }] of await fetchMails(wire, cut, [atom('UID'), fieldsOf(wire, bounded)])) {
     const head = heads.get(uid);
     if (head !== undefined && headers !== undefined) heads.set(uid, joined(head, parseHead(headers)));
   }

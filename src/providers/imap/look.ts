@@ -17,8 +17,10 @@ export interface Look {
   hasten(ms: number): void;
   /** Looks at all folders; the next time after `pollMs`. Takes out of `reached` what is watched no more. */
   at(reached: Map<string, Reached>, pollMs: number): Promise<void>;
-  /** A folder to be read, which counts as read from now on. */
-  nextDue(): Folder | null;
+  /** A folder to be read, which counts as read from now on; none of those that are to wait. */
+  nextDue(waiting: ReadonlySet<string>): Folder | null;
+  /** Whether news are waited for in this folder. */
+  isHome(path: string): boolean;
   /** How far the folders are read by now. */
   know(reached: ReadonlyMap<string, Reached>): void;
   /** All folders are to be read. */
@@ -31,84 +33,98 @@ export interface Look {
 
 /** One STATUS each costs a server less than all its folders at once. */
 const FEW = 3;
+/** One by one folders are asked for at most so long; the others have their turn at the next look. */
+const ASKING_MS = 20_000;
 const JITTER = 0.2;
 
-export function makeLook(wire: Wire, desk: Desk, order: WatchOrder, { listMs }: Tempo): Look {
+export function makeLook(wire: Wire, desk: Desk, order: WatchOrder, { listMs, sureMs }: Tempo): Look {
   const { client } = wire;
   const due = new Set<string>();
   let folders: readonly Folder[] = [];
+  let paths: ReadonlySet<string> = new Set();
   let known: ReadonlyMap<string, Reached> = new Map();
   const clean = new Map<string, number>();
-  let [lookAt, listAt] = [0, 0];
+  /** When a folder was last asked for alone. These times are of `performance.now()`, which nobody can set back. */
+  const askedAt = new Map<string, number>();
+  let [lookAt, listAt, sureAt] = [0, 0, performance.now() + sureMs];
   let knowsListStatus = client.capabilities.has('LIST-STATUS');
 
   const list = async (): Promise<void> => {
     folders = watchedFolders(client, await wire.list(), order.folders);
-    listAt = Date.now() + listMs;
-    for (const path of due) if (!folders.some((folder) => folder.path === path)) due.delete(path);
+    listAt = performance.now() + listMs;
+    paths = new Set(folders.map(({ path }) => path));
+    for (const each of [due, clean, askedAt]) {
+      for (const path of each.keys()) if (!paths.has(path)) each.delete(path);
+    }
   };
 
-  const states = async (asked: readonly Folder[]): Promise<Map<string, FolderState>> => {
+  /** By path; null where the server does not say. */
+  const states = async (asked: readonly Folder[]): Promise<Map<string, FolderState | null>> => {
+    const found = new Map<string, FolderState | null>();
     if (asked.length > FEW && knowsListStatus) {
       try {
         const all = await statesOfAll(wire);
-        return new Map(
-          asked.flatMap(({ path, listed }) => {
-            const state = all.get(listed);
-            return state === undefined ? [] : [[path, state]];
-          }),
-        );
+        for (const { path, listed } of asked) {
+          const state = all.get(listed);
+          if (state !== undefined) found.set(path, state);
+        }
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         knowsListStatus = false;
       }
     }
-    const found = new Map<string, FolderState>();
-    for (const { path } of asked) {
-      const state = await stateOf(wire, path);
-      if (state !== null) found.set(path, state);
+    const rest = asked.filter(({ path }) => !found.has(path));
+    rest.sort((one, other) => (askedAt.get(one.path) ?? 0) - (askedAt.get(other.path) ?? 0));
+    const until = performance.now() + ASKING_MS;
+    for (const { path } of rest) {
+      if (performance.now() > until) break;
+      found.set(path, await stateOf(wire, path));
+      askedAt.set(path, performance.now());
     }
     return found;
   };
 
   const isBehind = (path: string, { validity, uidNext, modseq }: FolderState): boolean => {
     const reached = known.get(path);
-    if (modseq !== '' && reached?.modseq === modseq && reached.validity === validity) return false;
-    return reached === undefined || reached.validity !== validity || uidNext === 0 || uidNext > reached.uid + 1;
+    if (reached === undefined || reached.validity !== validity) return true;
+    return uidNext > 0 ? uidNext > reached.uid + 1 : modseq === '' || reached.modseq !== modseq;
   };
 
   return {
     due,
     cleanAt: (path) => clean.get(path) ?? 0,
-    isDue: () => Date.now() >= lookAt,
-    untilDue: () => Math.max(0, lookAt - Date.now()),
+    isDue: () => performance.now() >= lookAt,
+    untilDue: () => Math.max(0, lookAt - performance.now()),
     hasten(ms) {
-      lookAt = Math.min(lookAt, Date.now() + ms);
+      lookAt = Math.min(lookAt, performance.now() + ms);
     },
     async at(reached, pollMs) {
       const began = Date.now();
       known = reached;
-      if (began >= listAt) await list();
-      for (const path of reached.keys()) if (!folders.some((folder) => folder.path === path)) reached.delete(path);
+      if (performance.now() >= listAt) await list();
+      for (const path of reached.keys()) if (!paths.has(path)) reached.delete(path);
       const { opened } = desk;
       if (opened !== null) await wire.run('NOOP', []); // says what is new in the selected folder
       const others = folders.filter(({ path }) => path !== opened?.path);
       for (const [path, state] of await states(others)) {
-        if (isBehind(path, state)) due.add(path);
+        if (state === null || isBehind(path, state)) due.add(path);
         else if (!due.has(path)) clean.set(path, began);
       }
-      if (opened !== null && folders.some(({ path }) => path === opened.path)) {
-        if (!reached.has(opened.path)) due.add(opened.path);
+      if (opened !== null && paths.has(opened.path)) {
+        const isUnsure = performance.now() >= sureAt;
+        if (isUnsure) sureAt = performance.now() + sureMs;
+        if (isUnsure || !reached.has(opened.path)) due.add(opened.path);
         else if (!due.has(opened.path)) clean.set(opened.path, began);
       }
-      lookAt = began + pollMs * (1 - JITTER + 2 * JITTER * Math.random());
+      lookAt = performance.now() + pollMs * (1 - JITTER + 2 * JITTER * Math.random());
     },
-    nextDue() {
-      const folder = folders.find(({ path }) => due.has(path)) ?? null;
-      if (folder === null) due.clear();
-      else due.delete(folder.path);
+    nextDue(waiting) {
+      for (const path of due) if (!paths.has(path)) due.delete(path); // opened only to read a mail
+      const folder = folders.find(({ path }) => due.has(path) && !waiting.has(path)) ?? null;
+      if (folder !== null) due.delete(folder.path);
       return folder;
     },
+    isHome: (path) => path === folders[0]?.path,
     know(reached) {
       known = reached;
     },
@@ -121,10 +137,12 @@ export function makeLook(wire: Wire, desk: Desk, order: WatchOrder, { listMs }: 
     },
     async home() {
       const [first] = folders;
-      if (first === undefined || desk.opened?.path === first.path) return;
+      if (first === undefined) return;
+      const wasOpen = desk.opened?.path === first.path;
       const opened = await desk.open(first.path);
       if (opened === null) throw new Error('the folder could not be opened');
-      if (isBehind(first.path, opened)) due.add(first.path);
+      // It may have been opened to go on with what was found before.
+      if ((!wasOpen || opened.uidNext > 0) && isBehind(first.path, opened)) due.add(first.path);
     },
   };
 }

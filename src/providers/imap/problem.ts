@@ -56,6 +56,9 @@ const NOT_TLS = /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNSUPPORTED_PROTOCO
 /** QQ names every cause at once; what it says of a password has to be heard. */
 const WRONG_SECRET = /invalid credentials|password (is )?(incorrect|wrong|invalid)/i;
 
+/** A command that is not understood (RFC 9051 section 7.1.3) says nothing of the credentials in it, but where it does. */
+const OF_CREDENTIALS = /authenticat|authoriz|expired|credential|password|log ?(in|on)|user ?name/i;
+
 /** Why a session could not be opened, or broke; `clean` takes out of the server's words what must not be told on. */
 export function problemOf(error: unknown, host: string, clean = (words: string): string => words): ImapProblem {
   const failure = readFailure(error); // judged by what was really said
@@ -68,6 +71,8 @@ export function problemOf(error: unknown, host: string, clean = (words: string):
   if (failure.atLogin && failure.status !== '') {
     if (mayPass(failure) && !WRONG_SECRET.test(failure.text))
       return { kind: 'unreachable', reason: `${host} lets nobody in for now${said}` };
+    if (failure.status === 'BAD' && !OF_CREDENTIALS.test(`${failure.code} ${failure.text}`))
+      return { kind: 'unusable', reason: `${host} did not understand the login${said}` };
     if (failure.code === 'PRIVACYREQUIRED')
       return { kind: 'unusable', reason: `${host} wants another kind of connection${said}` };
     return { kind: 'unauthorised', reason: `${host} refused the login${said}` };

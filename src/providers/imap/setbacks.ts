@@ -17,7 +17,7 @@ interface Setback {
   readonly since: number;
 }
 
-export const MOST_AT_ONCE = 500;
+export const MOST_AT_ONCE = 1000;
 const SMALLER = 8;
 /** Often enough, and for so long, that a bad network or disk is hardly the reason. */
 const MOST_ALONE = 4;

@@ -58,7 +58,9 @@ export async function beginStretch(
     uids = await uidsFrom(wire, before.uid + 1);
     last = Math.max(last, before.uid);
   } else {
-    uids = await uidsSince(wire, before === undefined ? since : new Date(before.newSince - DAY_MS));
+    // Before the numbers changed it may not have been read to its end.
+    const until = before === undefined ? since.getTime() : Math.min(since.getTime(), before.newSince - DAY_MS);
+    uids = await uidsSince(wire, new Date(until));
     if (last < 0) last = ((await stateOf(wire, folder.path))?.uidNext ?? 0) - 1;
     if (last < 0) last = (await uidsFrom(wire, 1)).at(-1) ?? 0;
   }

@@ -8,6 +8,10 @@ export interface Tempo {
   readonly silenceMs: number;
   /** Between two looks at which folders there are. */
   readonly listMs: number;
+  /** Between two looks into the folder in which news are waited for, whether or not the server tells of any. */
+  readonly sureMs: number;
+  /** After so long without a mail it is said how far the reading came. */
+  readonly turnMs: number;
   /** A mail that the server does not give is asked for again. */
   readonly patienceMs: number;
 }
@@ -17,5 +21,7 @@ export const TEMPO: Tempo = {
   mutePollMs: 17_500,
   silenceMs: 30_000,
   listMs: 600_000,
+  sureMs: 600_000,
+  turnMs: 20_000,
   patienceMs: 600_000,
 };

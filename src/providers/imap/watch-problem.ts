@@ -1,12 +1,15 @@
 import type { WatchProblem } from '../watch.ts';
 import { shortened } from '../wording.ts';
 import { type ImapProblem, mayPass, problemOf, readFailure } from './problem.ts';
-import { Refused, Silent } from './wire.ts';
+import { Refused, Silent, Throttled } from './wire.ts';
 
 // Said by servers that were asked for too much: RFC 5530, Gmail, Exchange, Yahoo, Dovecot.
 const THROTTLED_CODES = new Set(['LIMIT', 'INUSE']);
 const THROTTLED =
   /too many|throttl|rate.?limit|limits? (is |was )?(reached|exceeded)|exceeded .*(limit|quota)|bandwidth|simultaneous|maximum (number of )?connections/i;
+
+/** Exchange asks for one to five minutes. */
+const LEFT_ALONE_SECONDS = 120;
 
 /** Why a mailbox cannot be watched, from what a call ended with; `bye` is what the server said last. */
 export function watchProblemOf(
@@ -15,6 +18,9 @@ export function watchProblemOf(
   { bye = '', clean = (words: string): string => words } = {},
 ): WatchProblem {
   if (error instanceof Silent) return { kind: 'unreachable', reason: `${host} did not answer in time` };
+  if (error instanceof Throttled) {
+    return { kind: 'throttled', reason: `${host} was asked too much`, retryAfterSeconds: LEFT_ALONE_SECONDS };
+  }
   if (bye !== '') return { kind: pressing(bye), reason: `${host} ended the connection: ${said(clean(bye))}` };
   if (error instanceof Refused) {
     const { code, text } = error.failure;

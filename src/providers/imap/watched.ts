@@ -10,6 +10,7 @@ import {
 import { readCursor, writeCursor } from './cursor.ts';
 import { makeDesk } from './desk.ts';
 import { beginningOf, fetchMails } from './fetched.ts';
+import type { Folder } from './folders.ts';
 import { makeLook } from './look.ts';
 import { readPlace } from './place.ts';
 import { mayPass } from './problem.ts';
@@ -43,7 +44,7 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
   /** What is being read. */
   let stretch: Stretch | null = null;
   /** The cursor that was handed out last. */
-  let given: string | null = null;
+  let handedOut: string | null = null;
   let wake = (): void => {};
 
   wire.onExists = () => {
@@ -61,37 +62,61 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
     throw new WatchBroken(broken ?? CLOSED);
   };
 
+  /** Null where nothing is to be had of the folder now: it has gone, or is refused while others are given. */
+  const given = async <T>({ path }: Folder, work: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await work();
+    } catch (error) {
+      const isOfFolder = error instanceof Refused && watchProblemOf(error, run.host).kind !== 'throttled';
+      if (!isOfFolder || look.isHome(path)) throw error;
+      return null; // its news come late, and those of the others do not
+    }
+  };
+
   const next = async (reached: ReturnType<typeof readCursor>): Promise<Page> => {
     if (look.isDue()) await look.at(reached, isMute ? tempo.mutePollMs : tempo.pollMs);
+    const began = performance.now();
+    /** A server may tell of news without an end, and there are none. */
+    const looked = new Set<string>();
     for (;;) {
       if (stretch === null) {
-        const folder = look.nextDue();
+        const folder = look.nextDue(looked);
         if (folder === null) return { mails: [], cursor: writeCursor(reached), isLast: true };
+        looked.add(folder.path);
         const where = { folder, openedAt, cleanAt: look.cleanAt(folder.path), since: run.order.since };
-        stretch = await beginStretch(wire, desk, where, reached);
-        if (stretch === null) look.listAgain();
-        continue;
+        stretch = await given(folder, async () => {
+          const begun = await beginStretch(wire, desk, where, reached);
+          if (begun === null) look.listAgain();
+          return begun;
+        });
+      } else {
+        const { folder } = stretch;
+        const reading = stretch;
+        const handed = await given(folder, () => pageOf(wire, desk, reading, run));
+        if (handed !== null) reached.set(folder.path, reading.reached);
+        if (handed === null || reading.isOver) stretch = null;
+        const { mails, skipped } = handed ?? { mails: [], skipped: [] };
+        if (mails.length > 0 || skipped.length > 0) {
+          const isLast = stretch === null && look.due.size === 0;
+          return { mails, cursor: writeCursor(reached), isLast, ...(skipped.length > 0 && { skipped }) };
+        }
       }
-      const { mails, skipped } = await pageOf(wire, desk, stretch, run);
-      reached.set(stretch.folder.path, stretch.reached);
-      if (stretch.isOver) stretch = null;
-      if (mails.length === 0 && skipped.length === 0) continue;
-      const isLast = stretch === null && look.due.size === 0;
-      return { mails, cursor: writeCursor(reached), isLast, ...(skipped.length > 0 && { skipped }) };
+      // Whoever asks keeps how far that came.
+      if (performance.now() - began > tempo.turnMs) return { mails: [], cursor: writeCursor(reached), isLast: false };
     }
   };
 
   return {
     next: (cursor) =>
       guarded(async () => {
-        if (given !== null && JSON.stringify(cursor) !== given) {
+        if (handedOut !== null && JSON.stringify(cursor) !== handedOut) {
           stretch = null; // a page was not dealt with
           look.all();
         }
         const reached = readCursor(cursor);
         const page = await next(reached);
         look.know(reached);
-        given = JSON.stringify(page.cursor);
+        handedOut = JSON.stringify(page.cursor);
         return page;
       }),
 

@@ -14,6 +14,8 @@ export interface Wire {
   readonly bye: string;
   /** Mails in the selected folder. */
   count: number;
+  /** Gives parts of header fields, as all should (RFC 3501 section 6.4.5). */
+  knowsParts: boolean;
   /** Called when that number is another one than it was known to be. */
   onExists: () => void;
   /** Rejects with {@link Refused}, with {@link Silent}, or with what imapflow says about the connection's end. */
@@ -43,9 +45,17 @@ export class Refused extends Error {
 /** The server stopped answering. */
 export class Silent extends Error {}
 
+/** The server made us wait before it refuses a command; for how long it asks to be left alone stays with imapflow. */
+export class Throttled extends Error {}
+
 /** However much it says meanwhile. */
 const LONGEST_COMMAND_MS = 600_000;
 const LOOKS_PER_SILENCE = 4;
+const LONGEST_LOOK_MS = 1_000;
+// What is said to one command lies in memory until it ends. Most is asked for of 500 heads, 32 MB, and of long bodies.
+const MOST_SAID = 128 * 1024 * 1024;
+/** 100,000 folders with long names. */
+const MOST_LISTED = 16 * 1024 * 1024;
 
 export function makeWire(client: ImapFlow, silenceMs: number): Wire {
   let bye = '';
@@ -67,40 +77,43 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
 
   // A server may say such things also while it is asked nothing, or by imapflow.
   const between: unknown = Reflect.get(client, 'untaggedHandlers');
-  if (typeof between === 'object' && between !== null) {
-    Reflect.set(between, 'EXISTS', always.EXISTS);
-    Reflect.set(between, 'EXPUNGE', always.EXPUNGE);
-  }
+  if (typeof between !== 'object' || between === null) throw new Error('imapflow has no untaggedHandlers any more');
+  Reflect.set(between, 'EXISTS', always.EXISTS);
+  Reflect.set(between, 'EXPUNGE', always.EXPUNGE);
 
-  /** Closes the connection once nothing came for so long; returns what stops that. */
-  const listen = (): { stop(): void; readonly silent: boolean } => {
-    let silent = false;
-    let { received } = client.stats();
-    const began = Date.now();
-    let quietSince = began;
-    const timer = setInterval(() => {
-      const now = Date.now();
-      const { received: sofar } = client.stats();
-      if (sofar !== received) [received, quietSince] = [sofar, now];
-      if (now - quietSince < silenceMs && now - began < LONGEST_COMMAND_MS) return;
-      silent = true;
+  /** Closes the connection once nothing came for so long, or too much did; says why, and can be stopped. */
+  const listen = (most: number): { stop(): void; why(cause: unknown): Error | null } => {
+    let why: ((cause: unknown) => Error) | null = null;
+    const before = client.stats().received;
+    const began = performance.now();
+    let [received, quietSince] = [before, began];
+    const close = (reason: (cause: unknown) => Error): void => {
+      why ??= reason;
       client.close();
-    }, silenceMs / LOOKS_PER_SILENCE);
-    return {
-      stop: () => clearInterval(timer),
-      get silent() {
-        return silent;
-      },
     };
+    const timer = setInterval(
+      () => {
+        const now = performance.now();
+        const sofar = client.stats().received;
+        if (sofar !== received) [received, quietSince] = [sofar, now];
+        if (sofar - before > most) close((cause) => new Error('the server said too much', { cause }));
+        if (now - quietSince < silenceMs && now - began < LONGEST_COMMAND_MS) return;
+        const isHeldBack = waitsForThrottling(client);
+        close((cause) =>
+          isHeldBack ? new Throttled('the server holds commands back', { cause }) : new Silent('no answer', { cause }),
+        );
+      },
+      Math.min(silenceMs / LOOKS_PER_SILENCE, LONGEST_LOOK_MS),
+    );
+    return { stop: () => clearInterval(timer), why: (cause) => why?.(cause) ?? null };
   };
 
-  const within = async <T>(work: () => Promise<T>): Promise<T> => {
-    const listening = listen();
+  const within = async <T>(work: () => Promise<T>, most = MOST_SAID): Promise<T> => {
+    const listening = listen(most);
     try {
       return await work();
     } catch (error) {
-      if (listening.silent) throw new Silent('the server did not answer', { cause: error });
-      throw asRefused(error) ?? error;
+      throw listening.why(error) ?? asRefused(error) ?? error;
     } finally {
       listening.stop();
     }
@@ -112,6 +125,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
       return bye;
     },
     count: 0,
+    knowsParts: true,
     onExists: () => {},
     list: () =>
       within(async () => {
@@ -119,7 +133,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
         const kept: unknown = Reflect.get(client, 'folders');
         if (kept instanceof Map) kept.clear(); // a kilobyte each, for as long as it is connected
         return listed;
-      }),
+      }, MOST_LISTED),
     run: (command, attributes, heard = {}) =>
       within(async () => {
         const { next } = await exec(client, command, attributes, { untagged: { ...always, ...heard } });
@@ -127,9 +141,14 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
       }),
     idle() {
       let [isAsked, isOn] = [false, false];
-      let listening: ReturnType<typeof listen> | null = listen(); // until it is under way, and again once it is to end
+      let listening: ReturnType<typeof listen> | null = listen(MOST_SAID); // until it is under way, and again once it is to end
       const done = (): void => {
-        if (isAsked && isOn && client.usable) write(client, 'DONE');
+        if (!isAsked || !isOn || !client.usable) return;
+        try {
+          write(client, 'DONE');
+        } catch {
+          client.close(); // the socket has gone, and imapflow is about to notice
+        }
       };
       const ended = (async () => {
         try {
@@ -144,8 +163,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
           });
           next();
         } catch (error) {
-          if (listening?.silent) throw new Silent('the server did not answer', { cause: error });
-          throw asRefused(error) ?? error;
+          throw listening?.why(error) ?? asRefused(error) ?? error;
         } finally {
           listening?.stop();
           isOn = false;
@@ -157,7 +175,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
         end() {
           if (isAsked) return;
           isAsked = true;
-          if (isOn) listening = listen();
+          if (isOn) listening = listen(MOST_SAID);
           done();
         },
       };
@@ -181,6 +199,12 @@ export function codeOf({ attributes }: ImapResponse): { readonly name: string; r
   const section = attributes?.[0]?.section;
   const name = textOf(section?.[0]);
   return name === '' ? null : { name: name.toUpperCase(), value: textOf(section?.[1]) };
+}
+
+/** imapflow keeps a refusal that names a time back for so long, up to five minutes; it looks like silence. */
+function waitsForThrottling(client: ImapFlow): boolean {
+  const waits: unknown = Reflect.get(client, '_throttleWaits');
+  return waits instanceof Set && waits.size > 0;
 }
 
 function asRefused(error: unknown): Refused | null {
