@@ -88,6 +88,21 @@ describe('a mail', () => {
     }
   });
 
+  it('that quotes a tracked one counts nobody who looks at it', async () => {
+    const id = await sent({
+      body: '<a href="https://example.com/demo">demo</a>',
+      tracking_options: { opens: true, links: true },
+    });
+    await sender.call('POST', `/practice/messages/${id}/reply`, { text: 'Fine' });
+    const answer = await newest('INBOX');
+    const ours = new RegExp(`${TRACKING_URL}/[co]/`, 'g');
+    const shown = async (mail: string) => (await sender.call('GET', `/practice/messages/${mail}/view`)).text;
+    assert.equal((await shown(id)).match(ours)?.length, 2);
+    assert.equal(String((await mail(answer)).html).match(ours)?.length, 2);
+    assert.doesNotMatch(await shown(answer), ours);
+    assert.match(await shown(answer), /Fine[\s\S]*<a href="https:\/\/example\.com\/demo">demo<\/a>/);
+  });
+
   it('gives its attachments as downloads that no browser runs', async () => {
     const id = await sent({
       attachments: [

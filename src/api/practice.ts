@@ -12,6 +12,7 @@ import {
 } from '../grants/practice-mail.ts';
 import { fromWireId, wireId } from '../ids.ts';
 import type { SendDeps } from '../send/send.ts';
+import { bodyCleaner } from '../send/tracked-body.ts';
 import { messageById } from '../tracking/messages.ts';
 import { type AnyRequest, type Http, practiceCaller, type Routes } from './http.ts';
 import { practiceGrantRoutes } from './practice-grants.ts';
@@ -81,9 +82,14 @@ function mailRoutes(http: Http, deps: SendDeps): void {
 
   http.get<OneMail>('/practice/messages/:id/view', async (request, reply) => {
     const images = readQuery(request).boolean('images') ?? true;
-    const { mail } = await parsed(deps, request);
+    const { kept, mail } = await parsed(deps, request);
     reply.header('x-dns-prefetch-control', 'off');
-    return await sendSafely(reply, 'text/html; charset=utf-8', viewPolicy(images), viewDocument(mail));
+    // An answer is read by the sender, who must not be counted as a reader of what it quotes.
+    const shown =
+      kept.folder === 'INBOX' && mail.html !== undefined
+        ? { ...mail, html: bodyCleaner(deps, kept.app).html(mail.html) }
+        : mail;
+    return await sendSafely(reply, 'text/html; charset=utf-8', viewPolicy(images), viewDocument(shown));
   });
 
   http.get<{ Params: { id: string; index: string } }>(

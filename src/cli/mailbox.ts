@@ -2,6 +2,8 @@ import { listMailboxes } from '../replies/mailbox-list.ts';
 import { type Command, count } from './command.ts';
 import { table } from './table.ts';
 
+const PAUSED = 'the grant has expired: authenticate it again';
+
 export const mailboxList: Command = {
   words: ['mailbox', 'list'],
   usage: '',
@@ -29,7 +31,7 @@ export const mailboxList: Command = {
           email,
           state,
           syncedAt?.toISOString() ?? '',
-          problem ?? '',
+          problem ?? (state === 'paused' ? PAUSED : ''),
         ]),
         'No mailbox is watched: no message with thread_replies is open.',
       ),

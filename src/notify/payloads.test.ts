@@ -313,7 +313,7 @@ const ARRIVED_END =
   '"snippet":"Sounds good","starred":false,"unread":true,"folders":["INBOX"],"attachments":[' +
   '{"id":"att_1","filename":"a.png","content_type":"image/png","size":3,"is_inline":true,"content_id":"a@b",' +
   `"content_disposition":"inline",${GRANT}},` +
-  `{"id":"att_2","filename":"b.pdf","content_type":"application/pdf","size":4,"is_inline":false,${GRANT}}]`;
+  `{"id":"att_2","filename":"b.pdf","content_type":"application/pdf","size":4,"is_inline":false,"content_disposition":"attachment",${GRANT}}]`;
 
 const GOLDEN: readonly (readonly [string, NotificationState, string])[] = [
   [

@@ -8,11 +8,11 @@ import { descendants } from './process-tree.ts';
 
 const run = promisify(execFile);
 
-/** The titles of their processes, such as `dovecot/imap [alice@example.test 127.0.0.1 IDLE]`. */
+/** The titles of their processes, such as `dovecot-tt-mail-1/imap [alice@example.test 127.0.0.1 IDLE]`. */
 export async function connections(folder: string, address: string): Promise<string[]> {
   const master = Number(await readFile(join(folder, 'run/master.pid'), 'utf8'));
   const titles = descendants(master).map(titleOf);
-  return titles.filter((title) => title.startsWith('dovecot/imap ') && title.includes(`[${address} `));
+  return titles.filter((title) => title.includes(`/imap [${address} `));
 }
 
 export async function kick(folder: string, address: string): Promise<void> {

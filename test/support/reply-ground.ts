@@ -61,6 +61,7 @@ export interface ReplyGround {
 export interface GroundOptions {
   readonly triggers?: readonly string[];
   readonly settings?: object;
+  readonly env?: Readonly<Record<string, string>>;
   /** Before anything is connected. */
   prepare?(host: MailHost): Promise<void>;
 }
@@ -85,6 +86,7 @@ export async function startReplyGround(options: GroundOptions = {}): Promise<Rep
     TELLTALE_API_KEY: KEY,
     TELLTALE_ALLOW_PRIVATE_TARGETS: '127.0.0.0/8, ::1/128',
     TELLTALE_MAIL_CA_FILE: host.caFile,
+    ...options.env,
   };
   let service = await startService({ dataDir, port, env });
   const sdk = nylas({ apiKey: KEY, apiUri: service.url });

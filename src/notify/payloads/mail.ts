@@ -30,15 +30,15 @@ export function mailContents({ applicationId, grantId, detail }: MailState): Con
 }
 
 function attachmentOf(attachment: MailAttachment, grantId: string): object {
-  const { contentId, contentDisposition } = attachment;
+  const { contentId, contentDisposition, isInline } = attachment;
   return {
     id: attachment.id,
     filename: attachment.filename,
     content_type: attachment.contentType,
     size: attachment.size,
-    is_inline: attachment.isInline,
+    is_inline: isInline,
     ...(contentId === null ? {} : { content_id: contentId }),
-    ...(contentDisposition === null ? {} : { content_disposition: contentDisposition }),
+    content_disposition: contentDisposition ?? (isInline ? 'inline' : 'attachment'), // as GET shows it
     grant_id: grantId,
   };
 }

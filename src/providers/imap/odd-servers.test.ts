@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { type Said, SILENCE, startScriptedImap } from '../../../test/support/scripted-imap.ts';
 import { catchUp, hastyProvider, nextCome, opened, plainMailbox } from '../../../test/support/watching.ts';
-import { type Cursor, WatchBroken, type WatchedMailbox, type WatchOrder } from '../watch.ts';
+import { WatchBroken, type WatchedMailbox, type WatchOrder } from '../watch.ts';
 import type { Tempo } from './tempo.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
@@ -16,6 +16,10 @@ interface OddFolder {
   uids: number[];
   /** Its name as it is listed. */
   listed?: string;
+  /** UIDNEXT, where that is said otherwise. */
+  uidNext?: number;
+  /** Comes while the folder is opened. */
+  coming?: number;
 }
 
 type Folders = Record<string, OddFolder>;
@@ -34,7 +38,7 @@ async function oddServer(
   const selected = new WeakMap<object, OddFolder>();
   const named = (text: string): OddFolder | undefined =>
     Object.entries(folders).find(([path, { listed = path }]) => new RegExp(`^"?${path}|${listed}"?$`).test(text))?.[1];
-  const next = ({ uids }: OddFolder): number => Math.max(0, ...uids) + 1;
+  const next = ({ uids, uidNext = Math.max(0, ...uids) + 1 }: OddFolder): number => uidNext;
   const server = await startScriptedImap((said) => {
     const own = answer(said);
     if (own !== null) return own;
@@ -53,8 +57,13 @@ async function oddServer(
     if (folder !== undefined) {
       selected.set(socket, folder);
       const codes = `* OK [UIDVALIDITY ${folder.validity}] valid\r\n* OK [UIDNEXT ${next(folder)}] next\r\n`;
-      return `* ${folder.uids.length} EXISTS\r\n${codes}`;
+      const said = `* ${folder.uids.length} EXISTS\r\n${codes}`;
+      if (folder.coming === undefined) return said;
+      folder.uids.push(folder.coming);
+      delete folder.coming;
+      return `${said}* ${folder.uids.length} EXISTS\r\n`;
     }
+    if (line === 'NOOP') return `* ${selected.get(socket)?.uids.length ?? 0} EXISTS\r\n`;
     const { uids = [] } = selected.get(socket) ?? {};
     const [, from = ''] = /^UID SEARCH (?:UID (\d+):\*|SINCE)/.exec(line) ?? [];
     if (line.startsWith('UID SEARCH')) return `* SEARCH ${uids.filter((uid) => uid >= Number(from)).join(' ')}\r\n`;
@@ -139,18 +148,6 @@ describe('a server that gives heads in its own way', () => {
     );
     assert.deepEqual(uidsOf((await catchUp(await server.open(), null)).mails), [1, 2]);
   });
-
-  it('has more than was asked for cut off', async () => {
-    const long = `Message-ID: <1@example.org>\r\nX-Long: ${'x'.repeat(1_000_000)}\r\n\r\n`;
-    const server = await oddServer({ INBOX: { validity: 1, uids: [1] } }, ({ line }) =>
-      line.includes('HEADER.FIELDS')
-        ? `* 1 FETCH (UID 1 BODY[HEADER.FIELDS (DATE)]<0> {${long.length}}\r\n${long})\r\n`
-        : null,
-    );
-    const { mails } = await catchUp(await server.open(), null);
-    assert.deepEqual(uidsOf(mails), [1]);
-    assert.equal(mails[0]?.head.fields.length, 1);
-  });
 });
 
 describe('a folder that is not as it should be', () => {
@@ -171,17 +168,11 @@ describe('a folder that is not as it should be', () => {
       const first = await catchUp(mailbox, null);
       assert.deepEqual(uidsOf(first.mails), [1]);
       folders.INBOX.uids.push(2);
-      const second = await nextCome(mailbox, await pollOf(mailbox, first.cursor));
+      const second = await nextCome(mailbox, first.cursor);
       assert.deepEqual(uidsOf(second.mails), [2]);
       isBroken = false;
       assert.deepEqual(uidsOf((await nextCome(mailbox, second.cursor)).mails), [7]);
     });
-
-  /** A scripted server tells nothing of what comes into the folder that is selected. */
-  async function pollOf(mailbox: WatchedMailbox, cursor: Cursor): Promise<Cursor> {
-    await mailbox.close();
-    return cursor;
-  }
 
   it('is looked into where the server does not say how it stands', async () => {
     for (const [capabilities, said] of [
@@ -197,7 +188,7 @@ describe('a folder that is not as it should be', () => {
       );
       const mailbox = await server.open({ folders: ['*'] });
       const { cursor } = await catchUp(mailbox, null);
-      folders['Three']?.uids.push(5);
+      folders.Three?.uids.push(5);
       assert.deepEqual(uidsOf((await nextCome(mailbox, cursor)).mails), [5]);
     }
   });
@@ -274,7 +265,7 @@ describe('news', () => {
 
   it('are found where the server forgets to tell of them', async () => {
     const folders = { INBOX: { validity: 1, uids: [] as number[] } };
-    const server = await oddServer(folders, () => null, { tempo: { sureMs: 200 } });
+    const server = await oddServer(folders, ({ line }) => (line === 'NOOP' ? '' : null), { tempo: { sureMs: 200 } });
     const mailbox = await server.open();
     const { cursor } = await catchUp(mailbox, null);
     await mailbox.wait(AbortSignal.timeout(50));
@@ -283,21 +274,11 @@ describe('news', () => {
   });
 
   it('are found where they come while the folder is opened', async () => {
-    const folders = { INBOX: { validity: 1, uids: [1] }, Sent: { validity: 1, uids: [] as number[] } };
-    let examined = 0;
-    const server = await oddServer(
-      folders,
-      ({ line }) => {
-        if (!line.startsWith('EXAMINE "INBOX"') && !line.startsWith('EXAMINE INBOX')) return null;
-        examined += 1;
-        if (examined < 2) return null;
-        folders.INBOX.uids = [1, 2];
-        return '* 1 EXISTS\r\n* OK [UIDVALIDITY 1] valid\r\n* OK [UIDNEXT 2] next\r\n* 2 EXISTS\r\n';
-      },
-      { tempo: { pollMs: 60_000, mutePollMs: 60_000 } },
-    );
+    const folders: Record<string, OddFolder> = { INBOX: { validity: 1, uids: [1] }, Sent: { validity: 1, uids: [] } };
+    const server = await oddServer(folders, () => null, { tempo: { pollMs: 60_000, mutePollMs: 60_000 } });
     const mailbox = await server.open();
     const { cursor } = await catchUp(mailbox, null);
+    Object.assign(folders.INBOX ?? {}, { coming: 2 }); // it is opened again, as the other one was looked into last
     assert.deepEqual(uidsOf((await nextCome(mailbox, cursor)).mails), [2]);
   });
 
@@ -351,13 +332,9 @@ describe('a server that goes too far', () => {
   });
 
   it('does not lead the cursor to numbers that cannot be', async () => {
-    const folders = { INBOX: { validity: 1, uids: [1] } };
+    const folders = { INBOX: { validity: 1, uids: [1], uidNext: 9_999_999_999 } };
     let lie = '* SEARCH 1 4294967296 9999999999 -5 99999999999999999999\r\n';
-    const server = await oddServer(folders, ({ line }) => {
-      if (line.startsWith('UID SEARCH') && lie !== '') return lie;
-      if (!line.startsWith('EXAMINE')) return null;
-      return '* 1 EXISTS\r\n* OK [UIDVALIDITY 1] valid\r\n* OK [UIDNEXT 9999999999] next\r\n';
-    });
+    const server = await oddServer(folders, ({ line }) => (line.startsWith('UID SEARCH') && lie !== '' ? lie : null));
     const mailbox = await server.open();
     const first = await catchUp(mailbox, null);
     assert.deepEqual(uidsOf(first.mails), [1]);
