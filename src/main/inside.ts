@@ -27,6 +27,7 @@ import { startNotify } from '../notify/start.ts';
 import { getSubscription } from '../notify/subscriptions.ts';
 import { makePostman } from '../providers/postman.ts';
 import { makeProviders } from '../providers/providers.ts';
+import { findKnownParent } from '../replies/known-mail.ts';
 import { startReplies } from '../replies/start.ts';
 import { noAnswers, syncPage } from '../replies/sync.ts';
 import { createdSubscriptions } from '../replies/told-mail.ts';
@@ -123,6 +124,7 @@ export async function startInside(deps: {
     loopback: config.loopback,
     onFacts,
     senders: makeSenders(api),
+    findReceived: (app: number, grantId: string, reference: string) => findKnownParent(api, app, grantId, reference),
     ledger,
     running,
   };

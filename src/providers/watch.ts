@@ -142,7 +142,7 @@ export interface ContentAttachment {
   readonly part: string;
   readonly filename: string;
   readonly contentType: string;
-  /** Bytes, decoded. */
+  /** Bytes, decoded; on IMAP reckoned from the encoded size, a few bytes off. */
   readonly size: number;
   readonly isInline: boolean;
   /** Without angle brackets; null for none. */

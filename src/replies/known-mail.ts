@@ -1,6 +1,7 @@
 // Mail of others that is known here, to be shown: found by its names, and kept where it was last seen.
 import type { Query } from '../db/pool.ts';
 import { fromWireId } from '../ids.ts';
+import { messageById } from '../tracking/messages.ts';
 import { messageIdMark } from './mark.ts';
 import type { Received } from './received.ts';
 
@@ -14,6 +15,8 @@ export interface KnownMail {
   readonly threadId: string;
   /** With angle brackets; null for none. */
   readonly messageId: string | null;
+  /** The tracked message that it answers; null: none. */
+  readonly rootId: string | null;
   readonly class: Received['class'];
   readonly place: string;
   readonly receivedAt: Date;
@@ -34,6 +37,29 @@ export async function findKnownMail(
     where app = ${app} and grant_id = ${grantId} and ${by}
     order by received_at limit 1`;
   return row ?? null;
+}
+
+export interface KnownParent {
+  /** Wire id. */
+  readonly threadId: string;
+  /** Message-IDs that are known to stand above it, oldest first. */
+  readonly ancestors: readonly string[];
+  /** With angle brackets; null for none. */
+  readonly messageId: string | null;
+}
+
+/** A mail as one that is to be answered: named as in {@link findKnownMail}. */
+export async function findKnownParent(
+  sql: Query,
+  app: number,
+  grantId: string,
+  reference: string,
+): Promise<KnownParent | null> {
+  const mail = await findKnownMail(sql, app, grantId, reference);
+  if (mail === null) return null;
+  const { threadId, messageId, rootId } = mail;
+  const root = rootId === null ? null : await messageById(sql, app, rootId);
+  return { threadId, messageId, ancestors: root === null ? [] : [...root.ancestors, root.messageId] };
 }
 
 /** Of a grant's thread; newest first, at most `most`. */
@@ -59,5 +85,5 @@ export async function keepPlace(sql: Query, mail: KnownMail, place: string): Pro
 
 function columns(sql: Query) {
   return sql`app, grant_id as "grantId", mark, id, thread_id as "threadId", nullif(message_id, '') as "messageId", class,
-    place, received_at as "receivedAt"`;
+    root_id as "rootId",    place, received_at as "receivedAt"`;
 }

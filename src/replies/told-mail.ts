@@ -27,18 +27,20 @@ export interface ToldMailRun {
 /** So many mails, or characters of their bodies, are told together: a slow mailbox may not come to the end of a page. */
 const MAILS_AT_ONCE = 20;
 const CHARACTERS_AT_ONCE = 2_000_000;
-const ASKED_EVERY_MS = 1000;
+const BELIEVED_MS = 1000;
 
-/** Whether a destination of an application takes `message.created`; asked of the database once in a second. */
+/**
+ * Whether a destination of an application takes `message.created`. That one does is believed for a second; that none does
+ * is asked each time, as what arrives just after somebody subscribes must be told.
+ */
 export function createdSubscriptions(sql: Sql): (app: number) => Promise<boolean> {
-  const known = new Map<number, { readonly until: number; readonly answer: Promise<boolean> }>();
-  return (app) => {
-    const fresh = known.get(app);
-    if (fresh !== undefined && performance.now() < fresh.until) return fresh.answer;
-    const answer = isSubscribed(sql, app);
-    known.set(app, { until: performance.now() + ASKED_EVERY_MS, answer });
-    answer.catch(() => known.delete(app));
-    return answer;
+  const subscribed = new Map<number, number>();
+  return async (app) => {
+    const until = subscribed.get(app);
+    if (until !== undefined && performance.now() < until) return true;
+    const isOne = await isSubscribed(sql, app);
+    if (isOne) subscribed.set(app, performance.now() + BELIEVED_MS);
+    return isOne;
   };
 }
 

@@ -23,8 +23,22 @@ import { cleanBody, type TrackedBodyDeps, trackable, trackedBody } from './track
 
 export interface SendDeps extends HandingDeps, TrackedBodyDeps {
   readonly senders: ResolveSender;
+  readonly findReceived: FindReceived;
   readonly now?: () => Date;
 }
+
+/** A mail of others that may be answered, by our wire id or by its Message-ID in angle brackets; null where none is known. */
+export type FindReceived = (
+  app: number,
+  grantId: string,
+  reference: string,
+) => Promise<{
+  /** Wire id. */
+  readonly threadId: string;
+  /** Message-IDs that are known to stand above it, oldest first. */
+  readonly ancestors: readonly string[];
+  readonly messageId: string | null;
+} | null>;
 
 export interface Sent {
   /** UUIDv7; the wire id is `msg_…`. */
@@ -140,6 +154,11 @@ async function threadOfAnswer(
     ? null
     : await findMessage(deps.sql, grant.app, grant.id, header ?? reference);
   if (parent) return { id: parent.threadId, ancestors: threadOf(parent.ancestors, parent.messageId) };
+  const received = reference.includes('\0') ? null : await deps.findReceived(grant.app, grant.id, header ?? reference);
+  if (received) {
+    const { threadId: id, ancestors, messageId } = received;
+    return { id, ancestors: messageId === null ? [...ancestors] : threadOf(ancestors, messageId) };
+  }
   if (header === null) throw unknownParentRefusal(reference);
   return { id: null, ancestors: [header] };
 }

@@ -15,6 +15,7 @@ import { createSignInToken } from '../../src/grants/sign-in.ts';
 import { makeVault } from '../../src/grants/vault.ts';
 import { parseKeyring } from '../../src/keyring.ts';
 import { makeLog } from '../../src/log.ts';
+import { findKnownParent } from '../../src/replies/known-mail.ts';
 import { makeLedger } from '../../src/send/ledger.ts';
 import type { SendDeps } from '../../src/send/send.ts';
 import { tokenKeys } from '../../src/tracking/token.ts';
@@ -73,6 +74,7 @@ export async function startSender(
     trackingUrl: TRACKING_URL,
     loopback: false,
     senders: makeSenders(sql),
+    findReceived: (app, grantId, reference) => findKnownParent(sql, app, grantId, reference),
     ledger: makeLedger({ sql, log }),
   });
 

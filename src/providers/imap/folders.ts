@@ -41,10 +41,14 @@ export function watchedFolders(client: ImapFlow, listed: readonly ListResponse[]
     entry === sent ||
     wanted.has(entry.path) ||
     (wanted.has(EVERY) && entry.specialUse !== '\\All' && !TEMPLATES.test(entry.name) && !isWithin(entry, shunned));
-  return inOrder(own, [INBOX, ({ path }) => path === sent?.path, (entry) => entry === archive])
+  const watched = inOrder(own, [INBOX, ({ path }) => path === sent?.path, (entry) => entry === archive])
     .filter((entry) => INBOX(entry) || isWatched(entry))
     .slice(0, MOST_WATCHED)
     .map((entry) => folder(entry, sent));
+  // It is always there (RFC 9051 section 5.1), whatever a server thinks to list.
+  return listed.some(INBOX)
+    ? watched
+    : [{ path: 'INBOX', listed: 'INBOX', isSent: false, holdsAll: false }, ...watched];
 }
 
 /** Every folder that holds mail, in the order in which a mail is looked for. */

@@ -228,6 +228,16 @@ describe('a folder that is not as it should be', () => {
     assert.ok(!kept.includes('\\u'), kept);
   });
 
+  it('is read where it is the inbox, and the server does not list it', async () => {
+    for (const listed of ['', '* LIST () "/" "Sent"\r\n']) {
+      const server = await oddServer(
+        { INBOX: { validity: 1, uids: [1] }, Sent: { validity: 1, uids: [] } },
+        ({ line }) => (line.startsWith('LIST') ? listed : null),
+      );
+      assert.deepEqual(uidsOf((await catchUp(await server.open(), null)).mails), [1]);
+    }
+  });
+
   it('does not keep how far others were read from being kept', async () => {
     const folders: Folders = {};
     for (let at = 0; at < 40; at++) folders[at === 0 ? 'INBOX' : `Folder ${at}-`] = { validity: 1, uids: [] };

@@ -168,7 +168,7 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
           };
           const leave = (): void => finish();
           const cut = (): void => finish(new Error('the connection was closed'));
-          let timer = setTimeout(leave, look.untilDue());
+          let timer = setTimeout(leave, Math.min(look.untilDue(), LONGEST_WAIT_MS));
           wake = leave;
           signal.addEventListener('abort', leave, { once: true });
           client.once('close', cut);
@@ -178,7 +178,7 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
             if (wake !== leave) return;
             isMute = true;
             clearTimeout(timer);
-            timer = setTimeout(leave, Math.min(look.untilDue(), tempo.mutePollMs));
+            timer = setTimeout(leave, Math.min(look.untilDue(), tempo.mutePollMs, LONGEST_WAIT_MS));
             look.hasten(tempo.mutePollMs);
           }
         });
@@ -194,4 +194,6 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
   };
 }
 
+/** Servers end an IDLE after 30 minutes (RFC 2177), routers forget a silent connection after five. */
+const LONGEST_WAIT_MS = 240_000;
 const CLOSED: WatchProblem = { kind: 'unreachable', reason: 'the watch was closed' };
