@@ -86,26 +86,32 @@ const SUBJECTS = [
 const BOUNDARY = '(?=\\s*[:：\\])】!]|\\s+[-–—|]|\\s*\\(|\\s*$|\\s+from\\s|\\s+re:)';
 const SUBJECT = new RegExp(`^[\\s\\[(【*]*(?:${SUBJECTS.join('|')})${BOUNDARY}`, 'iu');
 
+/**
+ * Alone it says nothing: helpdesks, and the rules of whole organisations, put it on what people write
+ * (jitbit.com/maxblog/18, sisimai/p5-sisimai#491, osTicket/osTicket#5320).
+ */
+const SUPPRESSES = 'x_auto_response_suppress';
+
 /** In stable words; none: nothing says so. */
 export function autoReplyReasons(head: MailHead): string[] {
   const reasons = [
     autoSubmitted(head) === null ? null : 'auto_submitted',
     ...fieldsOf(head, 'precedence').map((value) => PRECEDENCES[value.toLowerCase()] ?? null),
     ...MARKS.map(([field, reason]) => (marks(head, field) ? reason : null)),
-    suppressesAnswers(head) ? 'x_auto_response_suppress' : null,
+    suppressesAnswers(head) ? SUPPRESSES : null,
     exchangeRule(head),
     /autorespon/i.test(fieldOf(head, 'x-post-messageclass')) ? 'x_post_messageclass' : null,
     hasNullSender(head) ? 'null_return_path' : null,
   ].filter((reason) => reason !== null);
-  if (reasons.length > 0) return [...new Set(reasons)];
-  return SUBJECT.test(head.subject.normalize('NFC')) ? ['automatic_subject'] : [];
+  if (reasons.some((reason) => reason !== SUPPRESSES)) return [...new Set(reasons)];
+  return SUBJECT.test(head.subject.normalize('NFC')) ? ['automatic_subject', ...reasons] : [];
 }
 
 function marks(head: MailHead, field: string): boolean {
   return fieldsOf(head, field).some((value) => !NO.has(value.toLowerCase()));
 }
 
-/** Whoever wants no automatic answers sends automatically himself; who wants no receipts may be a person (MS-OXCMAIL). */
+/** Whoever sends automatically wants no automatic answers; who wants no receipts may well be a person (MS-OXCMAIL). */
 function suppressesAnswers(head: MailHead): boolean {
   const values = fieldsOf(head, 'x-auto-response-suppress').flatMap((value) => value.toLowerCase().split(/[\s,;]+/));
   return values.some((value) => value === 'all' || value === 'oof' || value === 'autoreply');

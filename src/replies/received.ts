@@ -61,24 +61,24 @@ export async function keepReceived(
   return new Map(news.map(({ mark, id }) => [mark, id]));
 }
 
-/** Which of the marks are kept already, in hex. */
+/** Those of the marks that are kept already, in hex, with the threads of their mails (wire ids). */
 export async function knownMarks(
   sql: Query,
   app: number,
   grantId: string,
   marks: readonly Buffer[],
-): Promise<ReadonlySet<string>> {
-  if (marks.length === 0) return new Set();
+): Promise<ReadonlyMap<string, string>> {
+  if (marks.length === 0) return new Map();
   // `order by mark limit 1` holds the planner to one probe of the key for each: without statistics it reads all of a grant's.
-  const rows = await sql<{ mark: string }[]>`
-    select encode(wanted.mark, 'hex') as mark
+  const rows = await sql<{ mark: string; thread: string }[]>`
+    select encode(wanted.mark, 'hex') as mark, known.thread_id as thread
     from (select decode(hex, 'hex') as mark from unnest(${marks.map((mark) => mark.toString('hex'))}::text[]) as hex) wanted
     cross join lateral (
-      select mark from received_messages
+      select mark, thread_id from received_messages
       where app = ${app} and grant_id = ${grantId} and mark >= wanted.mark order by mark limit 1
     ) as known
     where known.mark = wanted.mark`;
-  return new Set(rows.map(({ mark }) => mark));
+  return new Map(rows.map(({ mark, thread }) => [mark, thread]));
 }
 
 /** PostgreSQL stores no NUL, and no half of a surrogate pair in JSON. */

@@ -275,6 +275,19 @@ describe('mail that arrives', () => {
     assert.notEqual(facts[1]?.detail.thread_id, root.thread);
   });
 
+  it('belongs to the thread of what it answers, tracked or not', async () => {
+    on.tellsOfMail = true;
+    const untracked = await on.sent({ threadReplies: false });
+    await on.sync(on.answer(untracked.header, ['Message-ID: <r1@client.test>']));
+    await on.sync(on.answer('<r1@client.test>'));
+    await on.sync(on.box.put(['Message-ID: <n1@else.test>', 'Subject: News']));
+    await on.sync(on.answer('<n1@else.test>'));
+    const threads = (await on.told()).map(({ detail }) => detail.thread_id);
+    assert.deepEqual(threads.slice(0, 2), [untracked.thread, untracked.thread]);
+    assert.equal(threads[2], threads[3]);
+    assert.notEqual(threads[2], untracked.thread);
+  });
+
   it('is not told where it was there before, lies in Sent or is a message of ours', async () => {
     on.tellsOfMail = true;
     const root = await on.sent();

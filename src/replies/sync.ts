@@ -8,15 +8,14 @@ import { openMessages } from '../tracking/threads.ts';
 import type { TokenKeys } from '../tracking/token.ts';
 import type { AnswerClass } from './answer-class.ts';
 import { type Answer, findAnswers } from './answers.ts';
-import { conversationId } from './conversation.ts';
+import { conversationsOf } from './conversation.ts';
 import type { Portion } from './leases.ts';
 import type { BodyCleaner } from './mail-detail.ts';
-import { markOf } from './mark.ts';
 import { ownMessages } from './match.ts';
 import type { SyncRun } from './pages.ts';
 import { receivedTime } from './received-time.ts';
 import { recordPage } from './record.ts';
-import { tellOfMail } from './told-mail.ts';
+import { type Arrived, tellOfMail } from './told-mail.ts';
 
 export interface SyncDeps {
   readonly sql: Sql;
@@ -66,7 +65,7 @@ export async function syncPage(deps: SyncDeps, run: SyncRun, page: Portion): Pro
   const arrived = mails.filter((mail) => mail.isNew && !mail.isSent && !own.has(mail));
   const told = arrived.length > 0 && (await deps.tellsOfMail(grant.app));
   const reading = { ...run, clean: deps.cleaner(grant.app) };
-  if (told) await tellOfMail(deps, reading, arrived, threadsOf(grant, answers));
+  if (told) await tellOfMail(deps, reading, await withThreads(sql, grant, arrived, answers));
 
   const ownIds = new Map([...own].map(([mail, { id }]) => [mail, id]));
   // Of its copy in Sent alone: anybody may write our Message-ID above a mail.
@@ -87,9 +86,23 @@ function dated(mail: FoundMail): FoundMail {
   return receivedAt === mail.receivedAt ? mail : { ...mail, receivedAt };
 }
 
-function threadsOf(grant: Grant, answers: readonly Answer[]): (mail: FoundMail) => string {
+async function withThreads(
+  sql: Sql,
+  grant: Grant,
+  mails: readonly FoundMail[],
+  answers: readonly Answer[],
+): Promise<Arrived[]> {
   const known = new Map(answers.map(({ mail, match }) => [mail, match.root.threadId]));
-  return (mail) => known.get(mail) ?? conversationId(grant.id, mail.head, markOf(mail));
+  const conversations = await conversationsOf(
+    sql,
+    grant,
+    mails.filter((mail) => !known.has(mail)),
+  );
+  const threads = new Map([...known, ...conversations]);
+  return mails.flatMap((mail) => {
+    const threadId = threads.get(mail);
+    return threadId === undefined ? [] : [{ mail, threadId }];
+  });
 }
 
 function logAnswer(log: SyncDeps['log'], grant: Grant, { mail, match, ...answer }: Answer): void {

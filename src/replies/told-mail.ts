@@ -50,6 +50,12 @@ async function isSubscribed(sql: Sql, app: number): Promise<boolean> {
   return rows.length > 0;
 }
 
+export interface Arrived {
+  readonly mail: FoundMail;
+  /** Of its thread, as the wire has it. */
+  readonly threadId: string;
+}
+
 /**
  * Tells of each mail once, however often it is found. Each batch is committed by itself, before the cursor moves: what
  * was told is known when the page is read again.
@@ -57,50 +63,48 @@ async function isSubscribed(sql: Sql, app: number): Promise<boolean> {
 export async function tellOfMail(
   { sql, onFacts }: ToldMailDeps,
   run: ToldMailRun,
-  mails: readonly FoundMail[],
-  threadOf: (mail: FoundMail) => string,
+  arrived: readonly Arrived[],
 ): Promise<void> {
   const { app, id: grantId } = run.grant;
-  const known = await knownMarks(sql, app, grantId, mails.map(markOf));
+  const known = await knownMarks(
+    sql,
+    app,
+    grantId,
+    arrived.map(({ mail }) => markOf(mail)),
+  );
   let batch: Read[] = [];
   let characters = 0;
   const commit = async (): Promise<void> => {
-    if (batch.length > 0 && (await tellAll(sql, run, batch, threadOf))) onFacts();
+    if (batch.length > 0 && (await tellAll(sql, run, batch))) onFacts();
     batch = [];
     characters = 0;
   };
-  for (const mail of mails) {
+  for (const { mail, threadId } of arrived) {
     if (known.has(markOf(mail).toString('hex'))) continue;
     const content = await run.mailbox.read(mail.place);
     if (content === null) continue; // gone again
-    batch.push({ mail, content });
+    batch.push({ mail, threadId, content });
     characters += (content.html?.length ?? 0) + (content.text?.length ?? 0);
     if (batch.length >= MAILS_AT_ONCE || characters > CHARACTERS_AT_ONCE) await commit();
   }
   await commit();
 }
 
-interface Read {
-  readonly mail: FoundMail;
+interface Read extends Arrived {
   readonly content: MailContent;
 }
 
-async function tellAll(
-  sql: Sql,
-  { lease, grant, clean }: ToldMailRun,
-  batch: readonly Read[],
-  threadOf: (mail: FoundMail) => string,
-): Promise<boolean> {
+async function tellAll(sql: Sql, { lease, grant, clean }: ToldMailRun, batch: readonly Read[]): Promise<boolean> {
   return await transaction(sql, async (tx) => {
     await fence(tx, lease);
     const ids = await keepReceived(
       tx,
       grant.app,
       grant.id,
-      batch.map(({ mail }) => ({
+      batch.map(({ mail, threadId }) => ({
         mark: markOf(mail),
         id: null,
-        threadId: threadOf(mail),
+        threadId,
         messageId: mail.head.messageId ?? '',
         rootId: null,
         class: 'unrelated',
@@ -110,12 +114,12 @@ async function tellAll(
       })),
     );
     const left = new Map(ids);
-    const facts = batch.flatMap(({ mail, content }) => {
+    const facts = batch.flatMap(({ mail, threadId, content }) => {
       const mark = markOf(mail).toString('hex');
       const id = left.get(mark);
       if (id === undefined) return [];
       left.delete(mark);
-      const names = { id: wireId('msg', id), threadId: threadOf(mail), provider: wireProvider(grant.provider), clean };
+      const names = { id: wireId('msg', id), threadId, provider: wireProvider(grant.provider), clean };
       const detail = mailDetail(content, names);
       return [mailFact({ ...detail, app: grant.app, grantId: grant.id, happenedAt: new Date() })];
     });

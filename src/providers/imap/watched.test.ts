@@ -147,7 +147,7 @@ describe('a mail that a server cannot give', () => {
   }
 
   for (const [how, opensTaken, misread] of [
-    ['broke the connection', 8, ({ socket }) => (socket.destroy().destroyed ? SILENCE : '')],
+    ['broke the connection', 9, ({ socket }) => (socket.destroy().destroyed ? SILENCE : '')],
     ['was refused', 4, () => '!NO [SERVERBUG] Internal error occurred'],
   ] satisfies [string, number, (said: Said) => string][])
     it(`is passed over once it ${how} often enough`, async () => {
