@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { inCharset, inWindows1252 } from './charset.ts';
+import { inCharset, inNoCharset, inWindows1252 } from './charset.ts';
 import { decodeWords, inUtf8Words } from './encoded-words.ts';
 import { parseContent } from './providers/mail-content.ts';
 import { parseHead } from './providers/mail-head.ts';
-import { mimeParts, partText } from './replies/mime-parts.ts';
+import { reportParts, shownText } from './replies/report-parts.ts';
 
 /** “5 €” – as Windows wrote it. */
 const SAID = '“5 €” – it’s';
@@ -48,7 +48,7 @@ describe('text in Windows-1252', () => {
       const mail = Buffer.concat([Buffer.from(`Content-Type: text/plain${charset}\r\n\r\n`), BYTES]);
       assert.equal(parseContent(mail).text, SAID);
       assert.deepEqual(
-        mimeParts(mail).map((part) => partText(part, 1000)),
+        reportParts(mail).map((part) => shownText(part, 1000)),
         [SAID],
       );
     }
@@ -60,6 +60,14 @@ describe('text in Windows-1252', () => {
 });
 
 describe('text in another character set', () => {
+  it('is UTF-8 or Windows-1252 where none is named, wherever it is cut', () => {
+    const utf8 = Buffer.from('Grüße, 5 €');
+    for (const length of [utf8.length, utf8.length - 1, utf8.length - 2])
+      assert.match(inNoCharset(utf8.subarray(0, length)), /^Grüße, 5 (€|\ufffd)$/);
+    assert.equal(inNoCharset(BYTES), SAID);
+    assert.equal(inNoCharset(Buffer.alloc(0)), '');
+  });
+
   it('is read by its name, and as UTF-8 where nobody knows it', () => {
     assert.equal(inCharset(Buffer.from([0xcf, 0xf0, 0xe8]), 'windows-1251'), 'При');
     assert.equal(inCharset(Buffer.from([0xa4]), 'iso-8859-15'), '€');

@@ -1,4 +1,5 @@
 // Text in the character sets that mail is written in.
+import { isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
 
 /** What Windows-1252 has at 0x80 to 0x9f, where Latin-1 has controls. */
@@ -18,6 +19,12 @@ const MOST_KEPT = 300;
 export function inCharset(bytes: Uint8Array, charset: string): string {
   const decoder = decoderFor(charset) ?? utf8;
   return decoder.encoding === 'windows-1252' ? inWindows1252(bytes) : decoder.decode(bytes);
+}
+
+/** Text of which nobody says what it is written in: UTF-8, or else Windows-1252. It may be cut within a character. */
+export function inNoCharset(bytes: Uint8Array): string {
+  const text = utf8.decode(bytes);
+  return isUtf8(bytes) || text.indexOf('\ufffd') === text.length - 1 ? text : inWindows1252(bytes);
 }
 
 /** Takes any byte: what mail of before MIME is most often written in. */

@@ -3,7 +3,7 @@ import type { Command, LoneCommand } from './command.ts';
 import { webhookAttempts, webhookDeliveries } from './delivery-history.ts';
 import { grantDelete, grantList } from './grant.ts';
 import { keyCreate, keyList, keyRevoke } from './key.ts';
-import { mailboxList } from './mailbox.ts';
+import { mailboxList, mailboxReread } from './mailbox.ts';
 import { signIn } from './sign-in.ts';
 import { verify } from './verify.ts';
 import { webhookList, webhookReplay, webhookRetry } from './webhook.ts';
@@ -20,6 +20,7 @@ export const COMMANDS: readonly (Command | LoneCommand)[] = [
   grantList,
   grantDelete,
   mailboxList,
+  mailboxReread,
   webhookList,
   webhookDeliveries,
   webhookAttempts,

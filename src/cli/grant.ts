@@ -1,6 +1,7 @@
+import type { Sql } from '../db/pool.ts';
 import { listApplications } from '../grants/applications.ts';
 import { listGrants } from '../grants/grant-list.ts';
-import { deleteGrant, findGrant, toWire } from '../grants/grants.ts';
+import { deleteGrant, findGrant, type Grant, toWire } from '../grants/grants.ts';
 import { theApplication } from './app.ts';
 import { type Command, count, Refused } from './command.ts';
 import { table } from './table.ts';
@@ -43,12 +44,18 @@ export const grantDelete: Command = {
   summary: 'for good: erases its credentials, its links and pixels stop',
   check: count(1),
   async run({ sql }, [identifier = '']) {
-    const applications = await listApplications(sql);
-    const found = await Promise.all(applications.map(({ serial }) => findGrant(sql, serial, identifier)));
-    const [grant, ...others] = found.filter((candidate) => candidate !== null);
-    if (!grant) throw new Refused(`There is no grant "${identifier}".`);
-    if (others.length > 0) throw new Refused(`Several applications have a grant "${identifier}": name it by its id.`);
+    const grant = await theGrant(sql, identifier);
     if (!(await deleteGrant(sql, grant.app, grant.id))) throw new Refused(`There is no grant "${identifier}".`);
     return { json: { id: grant.id, deleted: true }, text: `The grant of ${grant.email} is deleted.` };
   },
 };
+
+/** Of whatever application. */
+export async function theGrant(sql: Sql, identifier: string): Promise<Grant> {
+  const applications = await listApplications(sql);
+  const found = await Promise.all(applications.map(({ serial }) => findGrant(sql, serial, identifier)));
+  const [grant, ...others] = found.filter((candidate) => candidate !== null);
+  if (!grant) throw new Refused(`There is no grant "${identifier}".`);
+  if (others.length > 0) throw new Refused(`Several applications have a grant "${identifier}": name it by its id.`);
+  return grant;
+}

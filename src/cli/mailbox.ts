@@ -1,5 +1,7 @@
+import { forgetCursor } from '../replies/leases.ts';
 import { listMailboxes } from '../replies/mailbox-list.ts';
-import { type Command, count } from './command.ts';
+import { type Command, count, Refused } from './command.ts';
+import { theGrant } from './grant.ts';
 import { table } from './table.ts';
 
 const PAUSED = 'the grant has expired: authenticate it again';
@@ -36,5 +38,19 @@ export const mailboxList: Command = {
         'No mailbox is watched: no message with thread_replies is open.',
       ),
     };
+  },
+};
+
+export const mailboxReread: Command = {
+  words: ['mailbox', 'reread'],
+  usage: 'GRANT',
+  summary: 'reads it anew from its oldest open message on; tells what was missed, and nothing twice',
+  check: count(1),
+  async run({ sql }, [identifier = '']) {
+    const grant = await theGrant(sql, identifier);
+    if (!(await forgetCursor(sql, { app: grant.app, grantId: grant.id }))) {
+      throw new Refused(`The mailbox of ${grant.email} is not watched: no message with thread_replies is open.`);
+    }
+    return { json: { grant_id: grant.id, reread: true }, text: `The mailbox of ${grant.email} is read anew.` };
   },
 };

@@ -1,6 +1,5 @@
 // The fields of a header block, as RFC 5322 lays them out and as strangers write them.
-import { isUtf8 } from 'node:buffer';
-import { inWindows1252 } from '../charset.ts';
+import { inNoCharset } from '../charset.ts';
 
 /** Its name in lower case, its value unfolded: without line ends and NUL, well-formed, not decoded further. */
 export type HeadField = readonly [name: string, value: string];
@@ -49,8 +48,7 @@ function* lines(block: Buffer): Generator<Buffer> {
 function textOf(parts: readonly Buffer[]): string {
   const [only] = parts;
   const bytes = parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
-  const utf8 = bytes.toString();
-  // What is broken at its end alone was cut within a character.
-  const isText = isUtf8(bytes) || utf8.indexOf('\ufffd') === utf8.length - 1;
-  return (isText ? utf8 : inWindows1252(bytes)).replace(/[\0\r\n]+/g, ' ').trim();
+  return inNoCharset(bytes)
+    .replace(/[\0\r\n]+/g, ' ')
+    .trim();
 }

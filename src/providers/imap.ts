@@ -23,6 +23,7 @@ import type {
   Provider,
   SendOutcome,
 } from './provider.ts';
+import { withhold } from './secrets-said.ts';
 import { makeSmtp } from './smtp/smtp.ts';
 import type { ReadOutcome, WatchedMailbox, WatchOutcome } from './watch.ts';
 import { storable, type Told } from './wording.ts';
@@ -141,6 +142,7 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
             order,
             tempo,
             setbacks,
+            clean: (words) => withhold(words, box.user, authFor(box)),
             onClosed: () => watched.delete(mailbox),
           });
           watched.add(mailbox);
@@ -163,7 +165,10 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
               try {
                 return { kind: 'read', mails: await readMails(makeWire(client, tempo.silenceMs), wanted) };
               } catch (error) {
-                if (error instanceof Refused) return watchProblemOf(error, box.host);
+                if (error instanceof Refused) {
+                  const clean = (words: string): string => withhold(words, box.user, authFor(box));
+                  return watchProblemOf(error, box.host, { clean });
+                }
                 throw error;
               }
             },

@@ -1,5 +1,4 @@
-import { isUtf8 } from 'node:buffer';
-import { inCharset } from '../charset.ts';
+import { inCharset, inNoCharset } from '../charset.ts';
 import type { MimePart } from './mime-parts.ts';
 
 /** What the part says, decoded: its beginning, at most `most` characters. Well-formed and without NUL. */
@@ -7,9 +6,13 @@ export function partText(part: Pick<MimePart, 'body' | 'encoding' | 'type'>, mos
   // Four bytes for a character, three characters for a byte.
   const bytes = decoded(part.body.subarray(0, most * 12), part.encoding).subarray(0, most * 4);
   const charset = part.type.parameters.get('charset') ?? '';
-  const isPlain = charset === '' || /^us-ascii$/i.test(charset);
-  const text = isPlain ? inCharset(bytes, isUtf8(bytes) ? 'utf-8' : 'windows-1252') : inCharset(bytes, charset);
+  const text = /^(?:us-ascii|)$/i.test(charset) ? inNoCharset(bytes) : inCharset(bytes, charset);
   return text.slice(0, most).replaceAll('\0', '').toWellFormed();
+}
+
+/** Of the part as it is encoded, so many bytes are looked at. */
+export function partBytes({ body, encoding }: Pick<MimePart, 'body' | 'encoding'>, most: number): Buffer {
+  return decoded(body.subarray(0, most), encoding);
 }
 
 /** Bytes of the part, decoded, without decoding it. */
@@ -28,6 +31,8 @@ function decoded(body: Buffer, encoding: string): Buffer {
 const EQUALS = 0x3d;
 const LF = 0x0a;
 const CR = 0x0d;
+const SPACE = 0x20;
+const TAB = 0x09;
 
 /** RFC 2045 section 6.7; what is no escape stands for itself. Returns the length. */
 function quotedPrintable(body: Buffer, into: Buffer | null): number {
@@ -35,12 +40,12 @@ function quotedPrintable(body: Buffer, into: Buffer | null): number {
   for (let at = 0; at < body.length; at += 1) {
     let byte = body[at] ?? 0;
     if (byte === EQUALS) {
-      const [first, second] = [body[at + 1], body[at + 2]];
-      if (first === LF || (first === CR && second === LF)) {
-        at += first === LF ? 1 : 2;
+      const end = softBreak(body, at + 1);
+      if (end >= 0) {
+        at = end;
         continue;
       }
-      const [high, low] = [nibble(first), nibble(second)];
+      const [high, low] = [nibble(body[at + 1]), nibble(body[at + 2])];
       if (high >= 0 && low >= 0) {
         byte = high * 16 + low;
         at += 2;
@@ -50,6 +55,14 @@ function quotedPrintable(body: Buffer, into: Buffer | null): number {
     length += 1;
   }
   return length;
+}
+
+/** Where the line ends whose end does not count; blanks before it were added on the way. -1: there is none. */
+function softBreak(body: Buffer, from: number): number {
+  let at = from;
+  while (body[at] === SPACE || body[at] === TAB) at += 1;
+  if (body[at] === CR) at += 1;
+  return body[at] === LF ? at : -1;
 }
 
 function nibble(byte = 0): number {

@@ -78,7 +78,7 @@ export function mimeParts(raw: Buffer): MimePart[] {
       path: path === '' ? '1' : path,
       type: { ...type, value: type.value || 'text/plain' },
       disposition: mimeField(fields.get('content-disposition') ?? ''),
-      encoding: (fields.get('content-transfer-encoding') ?? '').slice(0, 100).trim().toLowerCase(),
+      encoding: /^[\w-]*/.exec(fields.get('content-transfer-encoding') ?? '')?.[0].toLowerCase() ?? '',
       contentId: fields.get('content-id') ?? '',
       isRelated: within?.isRelated ?? false,
       body: raw.subarray(head.next, next === null ? raw.length : Math.max(head.next, beforeLineEnd(raw, next.start))),

@@ -1,11 +1,13 @@
 // What a delivery report says of the mail it reports on. All of it may be forged: who acts on it first finds the
 // message it names among his own.
 import { parseHead } from '../providers/mail-head.ts';
+import { partBytes } from '../providers/mime-body.ts';
+import type { MimePart } from '../providers/mime-parts.ts';
 import type { MailHead } from '../providers/watch.ts';
 import { addressIn, type DeliveryStatus, type RecipientStatus, readDeliveryStatus } from './delivery-status.ts';
-import { type MimePart, mimeParts, partBytes, partText } from './mime-parts.ts';
 import { type PlainReport, readPlainReport } from './plain-report.ts';
 import { failedRecipients, looksReturned, reportKind } from './report-head.ts';
+import { reportParts, shownText } from './report-parts.ts';
 import {
   type BounceType,
   bounceType,
@@ -72,8 +74,8 @@ export function readBounce(raw: Buffer): Bounce | null {
   const isReturned = looksReturned(head);
   if (kind === null && !isReturned) return null;
 
-  const parts = mimeParts(bytes);
-  const attached = parts.find(({ type }) => ORIGINAL_PARTS.has(type));
+  const parts = reportParts(bytes);
+  const attached = parts.find(({ type }) => ORIGINAL_PARTS.has(type.value));
   const statuses = statusesOf(parts, isReturned);
   // A multipart/report with nothing for programs in it is believed in words only where its head says more.
   const plain = statuses !== null || isReturned || kind === 'delivery' ? plainReport(parts, head) : null;
@@ -96,9 +98,9 @@ export function readBounce(raw: Buffer): Bounce | null {
 
 /** Some servers show the fields of a report as text only. */
 function statusesOf(parts: readonly MimePart[], isReturned: boolean): DeliveryStatus | null {
-  const part = parts.find(({ type }) => STATUS_PARTS.has(type));
+  const part = parts.find(({ type }) => STATUS_PARTS.has(type.value));
   if (part !== undefined) return readDeliveryStatus(partBytes(part, MOST_TEXT));
-  const text = parts.find(({ type }) => type === 'text/plain');
+  const text = parts.find(({ type }) => type.value === 'text/plain');
   const bytes = text === undefined || !isReturned ? null : partBytes(text, MOST_TEXT);
   return bytes !== null && /^final-recipient:/im.test(bytes.toString('latin1')) ? readDeliveryStatus(bytes) : null;
 }
@@ -184,8 +186,9 @@ function plainReport(parts: readonly MimePart[], head: MailHead): PlainReport | 
     .map(addressIn)
     .filter((address) => address !== null);
   const own = head.to.slice(0, MOST_OWN).map(({ email }) => email.toLowerCase());
-  for (const part of parts.filter(({ type }) => type.startsWith('text/') && !ORIGINAL_PARTS.has(type)).slice(0, 3)) {
-    const report = readPlainReport(partText(part, MOST_TEXT), { failed, own });
+  const texts = parts.filter(({ type }) => type.value.startsWith('text/') && !ORIGINAL_PARTS.has(type.value));
+  for (const part of texts.slice(0, 3)) {
+    const report = readPlainReport(shownText(part, MOST_TEXT), { failed, own });
     if (report !== null) return report;
   }
   return null;

@@ -12,7 +12,8 @@ const ERASE_OF_LATE_MINUTES = 10;
 
 /**
  * Ends what is kept of watching a mailbox whose grant was deleted, or whose last window is over; a later opening starts
- * anew, by date. Nothing where neither is so by now. Whoever still watches it loses the lease.
+ * anew, by date. That answers were waited for there stays known but of a deleted grant: when the application waits for
+ * more days, the mailbox is open again. Nothing where neither is so by now. Whoever still watches it loses the lease.
  */
 export async function endWatch(sql: Sql, { app, grantId }: Mailbox): Promise<void> {
   await transaction(sql, async (tx) => {
@@ -28,8 +29,9 @@ export async function endWatch(sql: Sql, { app, grantId }: Mailbox): Promise<voi
     const isDeleted = grant?.isDeleted ?? true;
     if (!isDeleted && grant?.isOpen) return;
     await tx`delete from watches where app = ${app} and grant_id = ${grantId}`;
+    if (!isDeleted) return;
     await closeMailbox(tx, app, grantId);
-    if (isDeleted) await tx`delete from received_messages where app = ${app} and grant_id = ${grantId}`;
+    await tx`delete from received_messages where app = ${app} and grant_id = ${grantId}`;
   });
 }
 
@@ -37,11 +39,12 @@ export async function endWatch(sql: Sql, { app, grantId }: Mailbox): Promise<voi
 export async function endForgotten(sql: Sql): Promise<void> {
   const mailboxes = await sql<Mailbox[]>`
     select each.app, each.grant_id as "grantId"
-    from (select app, grant_id from open_mailboxes union select app, grant_id from watches) as each
+    from (select app, grant_id, true as watched from watches
+      union all select app, grant_id, false from open_mailboxes) as each
     left join grants g on g.app = each.app and g.id = each.grant_id
     left join ${windows(sql)} on a.serial = each.app
     left join open_mailboxes o on o.app = each.app and o.grant_id = each.grant_id
-    where g.id is null or g.state = 'deleted' or not ${isOpen(sql)}
+    where g.id is null or g.state = 'deleted' or (each.watched and not ${isOpen(sql)})
     limit ${AT_ONCE}`;
   for (const mailbox of mailboxes) await endWatch(sql, mailbox);
 }

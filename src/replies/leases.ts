@@ -75,6 +75,17 @@ export async function release(sql: Sql, leases: readonly Lease[]): Promise<void>
     where w.app = mine.app and w.grant_id = mine.grant_id and w.node_id = mine.node_id and w.epoch = mine.epoch`;
 }
 
+/**
+ * The mailbox is read anew, from the day of the oldest open message on; what was told before is not told again. False where
+ * it is not watched.
+ */
+export async function forgetCursor(sql: Sql, { app, grantId }: Mailbox): Promise<boolean> {
+  const rows = await sql`
+    update watches set cursor = null, synced_at = null, node_id = null, epoch = epoch + 1
+    where app = ${app} and grant_id = ${grantId} returning app`;
+  return rows.length > 0;
+}
+
 /** The same with all that a node has. */
 export async function releaseAll(sql: Sql, nodeId: string): Promise<void> {
   await sql`update watches set node_id = null where node_id = ${nodeId}`;

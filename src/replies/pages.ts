@@ -56,6 +56,8 @@ export interface Reading {
   syncedAt: number;
   /** Times in a row that the page after the cursor could not be dealt with. */
   failed: number;
+  /** How many mails this process had dealt with when that began: none since means that the fault is not theirs. */
+  mailsBefore: number;
   /** Mails of that page with which the connection broke, taken alone; set aside: {@link SET_ASIDE}. */
   readonly breaks: Map<Place, number>;
 }
@@ -67,12 +69,22 @@ const SET_ASIDE = Number.POSITIVE_INFINITY;
 /** What the database refuses for a moment only, a deadlock say, is tried so often before it counts as refused. */
 const AGAIN_TRIES = 10;
 const DATABASE_AWAY_MS = 1_000;
+/** A good mail that comes behind a bad one waits no longer. */
+const LONGEST_WAIT_MS = 60_000;
 /** A mailbox that keeps saying that there may be something, and there is nothing, is asked so often. */
 const CHATTER_MS = 250;
 const SYNCED_EVERY_MS = 10 * 60_000;
 
 export function newReading(lease: Lease, cursor: Cursor | null): Reading {
-  return { lease, cursor, isNoted: true, syncedAt: Number.NEGATIVE_INFINITY, failed: 0, breaks: new Map() };
+  return {
+    lease,
+    cursor,
+    isNoted: true,
+    syncedAt: Number.NEGATIVE_INFINITY,
+    failed: 0,
+    mailsBefore: 0,
+    breaks: new Map(),
+  };
 }
 
 /** Until the signal aborts. Throws `WatchBroken`, `LeaseLost`, and what is a bug of the mailbox. */
@@ -98,7 +110,7 @@ export async function followMailbox(
       continue;
     }
     const wait = failure.lost ? DATABASE_AWAY_MS * (1 + deps.random()) : backOff(reading.failed, deps.random());
-    await pause(wait * backOffScale, signal);
+    await pause(Math.min(wait, LONGEST_WAIT_MS) * backOffScale, signal);
   }
 }
 
@@ -110,6 +122,7 @@ async function deal(
   page: Page,
   signal: AbortSignal,
 ): Promise<Failure | null> {
+  const mailsBefore = deps.counts.mails;
   try {
     if (page.mails.length === 0) await keepPlace(deps, reading, page);
     else if (reading.failed < PAGE_TRIES) await sync(deps, reading, mailbox, page, signal);
@@ -117,6 +130,7 @@ async function deal(
     if (signal.aborted) return null;
   } catch (error) {
     if (error instanceof LeaseLost) throw error;
+    if (reading.failed === 0) reading.mailsBefore = mailsBefore;
     if (error instanceof WatchBroken) {
       if (page.mails.length > 0) reading.failed += 1; // its mails may be what the server fails with
       throw error;
@@ -172,7 +186,10 @@ async function sync(
   if (ended === 'over') throw silent();
 }
 
-/** One of these mails makes the whole page fail: the others get through, and that one is passed over. */
+/**
+ * One of these mails makes the whole page fail: the others get through, and that one is passed over. Where none gets
+ * through, neither here nor in another mailbox, nothing is passed over: then it is not the mail that is at fault.
+ */
 async function syncSingly(
   deps: PageDeps,
   reading: Reading,
@@ -180,6 +197,7 @@ async function syncSingly(
   page: Page,
   signal: AbortSignal,
 ): Promise<void> {
+  const faulty: { readonly mail: FoundMail; readonly reason: string; readonly error: unknown }[] = [];
   for (const mail of page.mails) {
     if (signal.aborted) return;
     const breaks = reading.breaks.get(mail.place) ?? 0;
@@ -199,9 +217,12 @@ async function syncSingly(
       const { kind, reason } = failureOf(error);
       // A full disk or a missing table is not the mail's fault.
       if (kind === 'wait' || (kind === 'again' && reading.failed < PAGE_TRIES + AGAIN_TRIES)) throw error;
-      setAside(deps, reading, mail, reason);
+      faulty.push({ mail, reason, error });
     }
   }
+  const [first] = faulty;
+  if (first !== undefined && deps.counts.mails === reading.mailsBefore) throw first.error;
+  for (const { mail, reason } of faulty) setAside(deps, reading, mail, reason);
   if (!signal.aborted) await keepPlace(deps, reading, page);
 }
 

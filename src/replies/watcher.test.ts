@@ -13,6 +13,7 @@ import {
 import { deleteGrant } from '../grants/grants.ts';
 import type { GrantId } from '../ids.ts';
 import { WatchBroken, type WatchProblem } from '../providers/watch.ts';
+import { forgetCursor } from './leases.ts';
 import type { SyncPage } from './pages.ts';
 
 const FAST = { perSecond: 2_000, atOnce: 50 };
@@ -247,8 +248,7 @@ describe('a mailbox that is watched', () => {
     await ground.sql`update open_mailboxes set active_at = now() - interval '91 days'`;
     await connected(0);
     await eventually('forgotten', async () => ((await ground.watches()).length === 0 ? true : undefined));
-    assert.equal((await ground.sql`select from open_mailboxes`).length, 0);
-    await ground.sql`insert into open_mailboxes (app, grant_id, active_at) values (${ground.app}, ${id}, now())`;
+    await ground.sql`update open_mailboxes set active_at = now()`;
     await connected();
     assert.equal(ground.server.asked(id).filter((cursor) => cursor === null).length, 2);
   });
@@ -257,13 +257,15 @@ describe('a mailbox that is watched', () => {
     await mailbox();
     await ground.sql`update open_mailboxes set active_at = now() - interval '8 days'`;
     await ground.sql`update applications set settings = '{"reply_watch_days": 7}'`;
+    await ground.sql`insert into watches (app, grant_id) select app, grant_id from open_mailboxes`;
     start();
-    await eventually('closed', async () =>
-      (await ground.sql`select from open_mailboxes`).length === 0 ? true : undefined,
-    );
+    await eventually('closed', async () => ((await ground.watches()).length === 0 ? true : undefined));
+    // Waiting for longer opens it again.
+    await ground.sql`update applications set settings = '{"reply_watch_days": 9}'`;
+    await connected();
     await ground.sql`update applications set settings = '{"reply_watch_days": "nonsense"}'`;
     await mailbox();
-    await connected();
+    await connected(2);
     await ground.sql`update applications set settings = '{}'`;
   });
 
@@ -311,6 +313,37 @@ describe('a page that cannot be dealt with', () => {
     assert.deepEqual([aside?.grant, aside?.place, aside?.reason, more], [id, 'INBOX 2', 'a bug', []]);
     assert.equal(node?.counts.setAside, 1);
     assert.deepEqual((await row())?.cursor, { uid: 4 });
+  });
+
+  it('passes nothing over as long as no mail at all gets through', async () => {
+    const id = await mailbox();
+    let isBroken = true;
+    start({
+      syncPage: async (run, portion) => {
+        if (isBroken) throw new RangeError('a bug of ours');
+        return await recordSubjects(ground.sql)(run, portion);
+      },
+    });
+    ground.server.deliver(id, 'one', 'two');
+    await eventually('many failures', () => (loggedAs('replies.page_failed').length >= 8 ? true : undefined));
+    assert.equal(node?.counts.setAside, 0);
+    isBroken = false;
+    await recorded('one', 'two');
+  });
+
+  it('is read anew on request', async () => {
+    const id = await mailbox();
+    start();
+    ground.server.deliver(id, 'one');
+    await recorded('one');
+    const [watched] = await ground.sql<{ app: number }[]>`select app from watches`;
+    const mine = { app: watched?.app ?? 0, grantId: id };
+    assert.equal(await forgetCursor(ground.sql, mine), true);
+    await eventually('asked from the beginning', () =>
+      ground.server.asked(id).filter((cursor) => cursor === null).length > 1 ? true : undefined,
+    );
+    await eventually('read', async () => ((await row())?.cursor == null ? undefined : true));
+    assert.equal(await forgetCursor(ground.sql, { ...mine, app: 0 }), false);
   });
 
   it('because of a mail with which the connection breaks is passed over too', async () => {

@@ -30,7 +30,7 @@ function opening(sql: Query, mailboxes: Part): Part {
     on conflict (app, grant_id) do update set active_at = greatest(o.active_at, excluded.active_at)`;
 }
 
-/** Waits for no more answers there: its last window is over, or its grant was deleted. */
+/** Its grant was deleted: nothing is waited for there any more. */
 export async function closeMailbox(sql: Query, app: number, grantId: string): Promise<void> {
   await sql`delete from open_mailboxes where app = ${app} and grant_id = ${grantId}`;
 }

@@ -26,7 +26,7 @@ type Folders = Record<string, OddFolder>;
 
 interface OddServer {
   readonly heard: readonly string[];
-  open(order?: Partial<WatchOrder>): Promise<WatchedMailbox>;
+  open(order?: Partial<WatchOrder>, password?: string): Promise<WatchedMailbox>;
 }
 
 /** A server with these folders, whose mails are numbered alone; `answer` comes before what it would say. */
@@ -76,7 +76,10 @@ async function oddServer(
     await made.close();
     await server.close();
   });
-  return { heard: server.heard, open: (order) => opened(made, plainMailbox(server.port, 'kim', 'secret'), order) };
+  return {
+    heard: server.heard,
+    open: (order, password = 'secret') => opened(made, plainMailbox(server.port, 'kim', password), order),
+  };
 }
 
 function uidsIn(line: string): number[] {
@@ -339,6 +342,20 @@ describe('a server that goes too far', () => {
       line.startsWith('EXAMINE') ? '!BAD Request is throttled. Suggested Backoff Time: 60000 milliseconds' : null,
     );
     assert.ok((problem.retryAfterSeconds ?? 0) >= 60);
+  });
+
+  it('is quoted without what it was told to log in with', async () => {
+    for (const said of ['!BAD cannot for kim with correct-horse', '* BYE go away, correct-horse\r\n']) {
+      const server = await oddServer({ INBOX: { validity: 1, uids: [1] } }, ({ line }) =>
+        line.startsWith('EXAMINE') || line.startsWith('UID') ? said : null,
+      );
+      const mailbox = await server.open({}, 'correct-horse');
+      await assert.rejects(
+        catchUp(mailbox, null),
+        (error) =>
+          error instanceof WatchBroken && /cannot for|go away/.test(error.message) && !/horse/.test(error.message),
+      );
+    }
   });
 
   it('does not lead the cursor to numbers that cannot be', async () => {

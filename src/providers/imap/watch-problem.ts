@@ -26,7 +26,7 @@ export function watchProblemOf(
     const { code, text } = error.failure;
     return {
       kind: THROTTLED_CODES.has(code) ? 'throttled' : pressing(text),
-      reason: `${host} refused a command: ${text}`,
+      reason: `${host} refused a command: ${clean(text)}`,
     };
   }
   const wait: unknown = error instanceof Error ? Reflect.get(error, 'throttleReset') : undefined;

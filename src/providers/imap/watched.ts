@@ -29,6 +29,8 @@ export interface WatchRun {
   readonly order: WatchOrder;
   readonly tempo: Tempo;
   readonly setbacks: Setbacks;
+  /** Takes out of the server's words what must not be told on. */
+  clean(words: string): string;
   onClosed(): void;
 }
 
@@ -56,7 +58,7 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
     try {
       if (broken === null) return await work();
     } catch (error) {
-      broken ??= watchProblemOf(error, run.host, { bye: wire.bye });
+      broken ??= watchProblemOf(error, run.host, { bye: wire.bye, clean: run.clean });
       client.close();
     }
     throw new WatchBroken(broken ?? CLOSED);
