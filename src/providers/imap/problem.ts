@@ -86,6 +86,7 @@ export function problemOf(error: unknown, host: string, clean = (words: string):
     return { kind: 'unreachable', reason: `${host} sent no greeting; the port may expect TLS from the first byte on` };
   }
   if (NOT_TLS.test(code)) return { kind: 'unusable', reason: `${host} does not speak TLS on this port` };
+  if (code === 'NoConnection') return { kind: 'unreachable', reason: `${host} ended the connection${said}` };
   if (code === '' && said === '') return { kind: 'unreachable', reason: `${host} did not answer as it should` };
   return { kind: 'unreachable', reason: `${host} could not be reached${code === '' ? '' : ` (${code})`}${said}` };
 }

@@ -81,9 +81,11 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
   Reflect.set(between, 'EXISTS', always.EXISTS);
   Reflect.set(between, 'EXPUNGE', always.EXPUNGE);
 
-  /** Closes the connection once nothing came for so long, or too much did; says why, and can be stopped. */
-  const listen = (most: number): { stop(): void; why(cause: unknown): Error | null } => {
-    let why: ((cause: unknown) => Error) | null = null;
+  /** Why the connection was closed here, whichever command was the one to find out. */
+  let why: ((cause: unknown) => Error) | null = null;
+
+  /** Closes the connection once nothing came for so long, or too much did. */
+  const listen = (most: number): { stop(): void } => {
     const before = client.stats().received;
     const began = performance.now();
     let [received, quietSince] = [before, began];
@@ -105,7 +107,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
       },
       Math.min(silenceMs / LOOKS_PER_SILENCE, LONGEST_LOOK_MS),
     );
-    return { stop: () => clearInterval(timer), why: (cause) => why?.(cause) ?? null };
+    return { stop: () => clearInterval(timer) };
   };
 
   const within = async <T>(work: () => Promise<T>, most = MOST_SAID): Promise<T> => {
@@ -113,7 +115,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
     try {
       return await work();
     } catch (error) {
-      throw listening.why(error) ?? asRefused(error) ?? error;
+      throw why?.(error) ?? asRefused(error) ?? error;
     } finally {
       listening.stop();
     }
@@ -163,7 +165,7 @@ export function makeWire(client: ImapFlow, silenceMs: number): Wire {
           });
           next();
         } catch (error) {
-          throw listening?.why(error) ?? asRefused(error) ?? error;
+          throw why?.(error) ?? asRefused(error) ?? error;
         } finally {
           listening?.stop();
           isOn = false;
