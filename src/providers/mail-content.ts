@@ -7,7 +7,7 @@ import { type ContentAttachment, LONGEST_BODY, type MailContent } from './watch.
 export type ParsedContent = Pick<MailContent, 'head' | 'html' | 'text' | 'attachments'>;
 
 const LONGEST_HEAD = 128 * 1024;
-const LONGEST_NAME = 500;
+export const LONGEST_NAME = 500;
 
 /**
  * Reads a whole mail. Never throws, and takes time linear in it. Mails within the mail are attachments, and nothing of
@@ -44,23 +44,24 @@ function body(parts: readonly MimePart[], type: string): string | null {
 
 function attachment(part: MimePart): ContentAttachment {
   const { path, type, disposition, isRelated } = part;
-  const contentId = line(part.contentId).replace(/^<|>$/g, '');
+  const contentId = shownLine(part.contentId).replace(/^<|>$/g, '');
   return {
     part: path,
     filename: filename(part),
-    contentType: line(type.value),
+    contentType: shownLine(type.value),
     size: partSize(part),
     isInline: disposition.value === 'inline' || (isRelated && contentId !== '' && disposition.value !== 'attachment'),
     contentId: contentId || null,
-    contentDisposition: line(disposition.value) || null,
+    contentDisposition: shownLine(disposition.value) || null,
   };
 }
 
 function filename({ disposition, type }: MimePart): string {
-  return line(disposition.parameters.get('filename') ?? type.parameters.get('name') ?? '');
+  return shownLine(disposition.parameters.get('filename') ?? type.parameters.get('name') ?? '');
 }
 
-function line(text: string): string {
+/** What a stranger named something, fit to be shown: one line, not long. */
+export function shownLine(text: string): string {
   return text
     .replace(/\p{Cc}+/gu, ' ')
     .trim()

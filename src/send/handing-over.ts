@@ -1,9 +1,9 @@
+import type { GrantMailbox, GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import type { Grant } from '../grants/grants.ts';
 import { type Log, withoutAddresses } from '../log.ts';
 import type { OutgoingMail, SendOutcome } from '../providers/provider.ts';
 import type { SendResult } from '../tracking/messages.ts';
 import { type Telling, type ToldMail, telling } from '../tracking/send-facts.ts';
-import type { GrantMailbox, GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import type { Ledger } from './ledger.ts';
 import { failureTold } from './refusals.ts';
 import type { NewSentCopy } from './sent-copies.ts';

@@ -1,11 +1,11 @@
 // One try to put a copy into Sent, and what follows from how it ended.
 import { isConnectionLost } from '../db/pool.ts';
+import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import { findGrant, type Grant } from '../grants/grants.ts';
 import { wireId } from '../ids.ts';
 import { type Log, withoutAddresses } from '../log.ts';
 import type { CopyOutcome } from '../providers/provider.ts';
 import { type Copy, drop, giveBack, putOff, restMailbox } from './copy-queue.ts';
-import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import { withinLimit } from './time-limit.ts';
 
 export interface KeepDeps extends GrantMailboxDeps {

@@ -1,4 +1,5 @@
 import { isConnectionLost } from '../db/pool.ts';
+import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import { findGrant } from '../grants/grants.ts';
 import { wireId } from '../ids.ts';
 import { type Log, withoutAddresses } from '../log.ts';
@@ -12,7 +13,6 @@ import {
   settleAll,
 } from '../tracking/messages.ts';
 import { type Telling, telling } from '../tracking/send-facts.ts';
-import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import { DEADLINE_MS } from './handing-over.ts';
 import { conclusionTold } from './refusals.ts';
 import { withinLimit } from './time-limit.ts';

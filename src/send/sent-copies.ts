@@ -1,8 +1,8 @@
 // The sender's own copy of a mail, put into Sent where the server keeps none. A row of `sent_copies` is the job.
 import { isConnectionLost, type Tx } from '../db/pool.ts';
+import type { GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import type { Log } from '../log.ts';
 import { type Copy, claimDue, wakeChanged } from './copy-queue.ts';
-import type { GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import { type CopyCounts, type KeepDeps, keep } from './keep-copy.ts';
 
 export interface SentCopiesDeps extends GrantMailboxDeps {

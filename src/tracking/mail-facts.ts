@@ -1,22 +1,15 @@
 // What is told of mail that arrived in a mailbox: written when it is found there, read at delivery.
 import type { Fact } from '../db/outbox.ts';
+import type { ContentAttachment } from '../providers/watch.ts';
 import type { Party } from './send-facts.ts';
 import { isObject, isParties, isTextOrNull, isTexts } from './stored-detail.ts';
 
 /** A payload of mail is no larger than this (contract 3.6, "1 MB"): a larger one goes without the body. */
 export const MAIL_PAYLOAD_BYTES = 1_000_000;
 
-export interface MailAttachment {
+export interface MailAttachment extends Omit<ContentAttachment, 'part'> {
+  /** As the wire has it. */
   readonly id: string;
-  readonly filename: string;
-  readonly contentType: string;
-  /** Bytes, decoded. */
-  readonly size: number;
-  readonly isInline: boolean;
-  /** Without angle brackets; null for none. */
-  readonly contentId: string | null;
-  /** Null where it says none. */
-  readonly contentDisposition: string | null;
 }
 
 /** A message as `GET /messages/{id}` shows it (contract 2.8); ids as the wire has them. */

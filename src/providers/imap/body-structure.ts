@@ -1,6 +1,7 @@
 // Which parts of a mail are its bodies and which are attachments, by what the server says of its structure.
 import type { MessageStructureObject } from 'imapflow';
 import { decodeWords } from '../../encoded-words.ts';
+import { LONGEST_NAME, shownLine } from '../mail-content.ts';
 import type { ContentAttachment } from '../watch.ts';
 
 export interface TextPart {
@@ -20,7 +21,6 @@ export interface Layout {
 
 const MOST_TEXTS = 8;
 const MOST_ATTACHMENTS = 1000;
-const LONGEST_NAME = 500;
 /** Of base64, line ends included. */
 const LINE = 78;
 
@@ -54,22 +54,14 @@ function attachment(node: MessageStructureObject, isRelated: boolean): ContentAt
   return {
     part: node.part ?? '1',
     filename: nameOf(node),
-    contentType: line(type),
+    contentType: shownLine(type),
     size: encoding === 'base64' ? Math.floor(((size - 2 * Math.floor(size / LINE)) * 3) / 4) : size,
     isInline: disposition === 'inline' || (isRelated && disposition !== 'attachment'),
-    contentId: line(node.id ?? '').replace(/^<|>$/g, '') || null,
-    contentDisposition: line(disposition) || null,
+    contentId: shownLine(node.id ?? '').replace(/^<|>$/g, '') || null,
+    contentDisposition: shownLine(disposition) || null,
   };
 }
 
 function nameOf({ dispositionParameters, parameters }: MessageStructureObject): string {
-  return line(decodeWords((dispositionParameters?.filename ?? parameters?.name ?? '').slice(0, 2 * LONGEST_NAME)));
-}
-
-function line(text: string): string {
-  return text
-    .replace(/\p{Cc}+/gu, ' ')
-    .trim()
-    .slice(0, LONGEST_NAME)
-    .toWellFormed();
+  return shownLine(decodeWords((dispositionParameters?.filename ?? parameters?.name ?? '').slice(0, 2 * LONGEST_NAME)));
 }

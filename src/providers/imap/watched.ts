@@ -169,7 +169,8 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
             else reject(error);
           };
           const leave = (): void => finish();
-          const cut = (): void => finish(Object.assign(new Error('the connection was closed'), { code: 'NoConnection' }));
+          const cut = (): void =>
+            finish(Object.assign(new Error('the connection was closed'), { code: 'NoConnection' }));
           let timer = setTimeout(leave, Math.min(look.untilDue(), LONGEST_WAIT_MS));
           wake = leave;
           signal.addEventListener('abort', leave, { once: true });
