@@ -18,7 +18,7 @@ const files = readdirSync(dist, { recursive: true })
 
 const count = { passed: 0, failed: 0, skipped: 0 };
 const skipped = [];
-const stream = run({ files, concurrency: 3, timeout: 600_000 });
+const stream = run({ files, concurrency: 4, timeout: 600_000 });
 stream.on('test:fail', (event) => {
   if (event.details.type !== 'suite') count.failed++;
   process.exitCode = 1;

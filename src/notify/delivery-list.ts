@@ -154,24 +154,23 @@ export async function readDelivery(
   notificationId: string,
 ): Promise<{ readonly delivery: Delivery; readonly attempts: readonly Attempt[] } | null> {
   const ours: Fragment = sql`app = ${app} and destination_id = ${destinationId} and notification_id = ${notificationId}`;
-  const [[row], attempts] = await Promise.all([
-    sql<Unread<Delivery>[]>`
-      select delivery.*, told.*, last.*
-      from (
-        select ${pendingColumns(sql)}, 0 as place from pending_deliveries where ${ours}
-        union all
-        select ${restingColumns(sql)}, 1 from deliveries where ${ours}
-      ) delivery
-      left join lateral ${told(sql, app)} told on true
-      left join lateral ${lastAttempt(sql, app)} last on true
-      order by delivery.place limit 1`,
-    sql<Attempt[]>`
-      select round, attempt, outcome, status_code as status, answer, started_at as "startedAt",
-        duration_ms as "durationMs"
-      from attempts where ${ours}
-      order by round desc, attempt desc limit ${MOST_ATTEMPTS}`,
-  ]);
-  return row === undefined ? null : { delivery: withLastAttempt(row), attempts: [...attempts].reverse() };
+  const [row] = await sql<Unread<Delivery>[]>`
+    select delivery.*, told.*, last.*
+    from (
+      select ${pendingColumns(sql)}, 0 as place from pending_deliveries where ${ours}
+      union all
+      select ${restingColumns(sql)}, 1 from deliveries where ${ours}
+    ) delivery
+    left join lateral ${told(sql, app)} told on true
+    left join lateral ${lastAttempt(sql, app)} last on true
+    order by delivery.place limit 1`;
+  if (row === undefined) return null;
+  // After the state: what made it so was written together with it, and is never missing then.
+  const attempts = await sql<Attempt[]>`
+    select round, attempt, outcome, status_code as status, answer, started_at as "startedAt", duration_ms as "durationMs"
+    from attempts where ${ours}
+    order by round desc, attempt desc limit ${MOST_ATTEMPTS}`;
+  return { delivery: withLastAttempt(row), attempts: [...attempts].reverse() };
 }
 
 /** Where the 5,000th notification of a message lies. */

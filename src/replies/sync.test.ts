@@ -199,6 +199,21 @@ describe('a page of mail', () => {
     assert.deepEqual((await on.events())[0]?.reasons.includes('by_token'), true);
   });
 
+  it('finds a reply by the thread of the provider, as the copy in Sent is of it', async () => {
+    const root = await on.sent();
+    const inSent = { isSent: true, folder: 'SENT', threadKey: 'T1' };
+    await on.sync(on.box.put([`Message-ID: ${root.header}`, `From: ${on.grant.email}`], 'x', inSent));
+    await on.sync(
+      on.box.put(['From: kim@client.test', 'Message-ID: <t1@client.test>'], 'Yes', { threadKey: 'T1' }),
+      on.box.put(['From: kim@client.test', 'Message-ID: <t2@client.test>'], 'Yes', { threadKey: 'T2' }),
+    );
+    assert.deepEqual(
+      (await on.told()).map(({ messageId }) => messageId),
+      [root.id],
+    );
+    assert.ok((await on.events())[0]?.reasons.includes('by_thread'));
+  });
+
   it('believes neither ids nor tokens of another grant', async () => {
     const other = await on.newGrant();
     const foreign = await on.sent({ by: other });

@@ -105,6 +105,12 @@ describe('answers that nobody was there for, on Dovecot and Postfix', { skip: no
     await told(messageId);
   });
 
+  it('goes on when the server dies and is started anew', async () => {
+    await idle();
+    await ground.host.restart();
+    await told((await deliver()).messageId);
+  });
+
   it('tells no old answer again when the mails have got new numbers, and the new ones once', async () => {
     await idle();
     await ground.host.imap.stop();

@@ -44,6 +44,8 @@ export interface MailHost {
   renumber(address: string): Promise<void>;
   /** Changes what an owner has from now on; connections that are signed in stay so. */
   change(address: string, owner: Partial<MailboxOwner>): Promise<void>;
+  /** Kills Dovecot with all its processes, and starts it anew. */
+  restart(): Promise<void>;
   /** What both servers wrote into their logs, for a failed test. */
   log(): Promise<string>;
   close(): Promise<void>;
@@ -185,6 +187,11 @@ export async function startMailHost(options: MailHostOptions = {}): Promise<Mail
       await new Promise((resolve) => setTimeout(resolve, 1010 - (Date.now() % 1000)));
     },
     log,
+    async restart() {
+      await daemons.restart(0);
+      await greeted(internal.imap, daemons);
+      await greeted(internal.lmtp, daemons);
+    },
     async close() {
       await Promise.all(Object.values(gates).map((gate) => gate.shut()));
       await daemons.close();
