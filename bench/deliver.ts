@@ -10,6 +10,7 @@ import { MOST_AT_ONCE } from '../src/notify/pace.ts';
 import { renderPayload } from '../src/notify/payloads.ts';
 import { type Child, startChild } from './load/child.ts';
 import { type DeliveryGround, deliveryGround } from './load/delivery-ground.ts';
+import { type Figure, runParts } from './load/parts.ts';
 
 const RATE_ROUNDS = 5;
 const PER_ROUND = 5_000;
@@ -23,28 +24,7 @@ const BESIDE_SECONDS = 12;
 const WARM_UP_SECONDS = 2;
 const PER_SECOND = 100;
 
-interface Figure {
-  readonly name: string;
-  readonly wanted: string;
-  readonly measured: string;
-}
-
-const PARTS = { rate, drain, claims, beside } satisfies Record<string, () => Promise<Figure[]>>;
-
-const asked = process.argv.slice(2);
-const figures: Figure[] = [];
-for (const [name, part] of Object.entries(PARTS)) {
-  if (asked.length > 0 && !asked.includes(name)) continue;
-  console.log(`  -- ${name}`);
-  figures.push(...(await part()));
-}
-const widest = Math.max(...figures.map(({ name }) => name.length));
-console.log(`\n  ${'figure'.padEnd(widest)}  wanted    measured`);
-for (const { name, wanted, measured } of figures) {
-  console.log(`  ${name.padEnd(widest)}  ${wanted.padEnd(8)}  ${measured}`);
-}
-for (const { name, measured } of figures) console.log(`FIGURE ${name} ${measured.replaceAll(', ', '/')}`);
-process.exit();
+await runParts({ rate, drain, claims, beside });
 
 /** The queue of one live receiver is emptied, against a loop that posts the same bodies as many at once. */
 async function rate(): Promise<Figure[]> {

@@ -14,6 +14,7 @@ import { type ImapCommand, startSlowProxy } from '../test/support/slow-proxy.ts'
 import { cpuOf, type DovecotForMany, startDovecotForMany } from './load/dovecot-for-many.ts';
 import { otherMail, type Reference, replyTo } from './load/incoming-mail.ts';
 import { INSPECTED, inspect, type Memory } from './load/inspector.ts';
+import { type Figure, runParts } from './load/parts.ts';
 import { type OpenMessage, type RepliesGround, repliesGround } from './load/replies-ground.ts';
 
 const run = promisify(execFile);
@@ -30,33 +31,12 @@ const BACKLOG_REPLIES = 10;
 const OPEN_IN_BACKLOG = 200;
 const WAY_MS = 25;
 
-interface Figure {
-  readonly name: string;
-  readonly wanted: string;
-  readonly measured: string;
-}
-
-const PARTS: Readonly<Record<string, () => Promise<Figure[]>>> = { latency, idle, 'catch-up': catchUp };
-
 const missing = noDovecot();
 if (missing !== false) {
   console.log(`  not measured: ${missing}`);
   process.exit();
 }
-const asked = process.argv.slice(2);
-const figures: Figure[] = [];
-for (const [name, part] of Object.entries(PARTS)) {
-  if (asked.length > 0 && !asked.includes(name)) continue;
-  console.log(`  -- ${name}`);
-  figures.push(...(await part()));
-}
-const widest = Math.max(...figures.map(({ name }) => name.length));
-console.log(`\n  ${'figure'.padEnd(widest)}  wanted    measured`);
-for (const { name, wanted, measured } of figures) {
-  console.log(`  ${name.padEnd(widest)}  ${wanted.padEnd(8)}  ${measured}`);
-}
-for (const { name, measured } of figures) console.log(`FIGURE ${name} ${measured.replaceAll(', ', '/')}`);
-process.exit();
+await runParts({ latency, idle, 'catch-up': catchUp });
 
 /** From Dovecot's word that it has a reply to the webhook's arrival: of mailboxes beside each other, one reply at a time in each. */
 async function latency(): Promise<Figure[]> {

@@ -67,6 +67,24 @@ describe('the telltale command', () => {
     await embedded.stop();
   });
 
+  it('shows the mailboxes that are watched, and has one read anew', async () => {
+    assert.match((await telltale('mailbox', 'list')).out, /^No mailbox is watched/);
+    const made = await json('app', 'create', 'Watching');
+    const id = String(field(made, 'grant_id'));
+    assert.match((await telltale('mailbox', 'reread', id)).err, /is not watched/);
+    assert.match((await telltale('mailbox', 'reread', 'nobody@example.test')).err, /no grant/);
+    const [row] = await sql<{ app: number }[]>`select app from grants where id = ${id}`;
+    await sql`insert into open_mailboxes (app, grant_id, active_at) values (${row?.app ?? 0}, ${id}, now())`;
+    await sql`insert into watches (app, grant_id, cursor) values (${row?.app ?? 0}, ${id}, '{"at": 1}')`;
+    const [mailbox] = [await json('mailbox', 'list')].flat();
+    assert.deepEqual([field(mailbox, 'grant_id'), field(mailbox, 'state')], [id, 'waiting']);
+    assert.match((await telltale('mailbox', 'reread', id)).out, /read anew/);
+    const rows = await sql`select cursor, epoch::integer from watches`;
+    assert.deepEqual([...rows], [{ cursor: null, epoch: 1 }]);
+    await sql`delete from open_mailboxes`;
+    await sql`delete from watches`;
+  });
+
   it('makes an application with a working key and a practice mailbox', async () => {
     const made = await json('app', 'create', 'Shop', '--sandbox');
     assert.deepEqual(Object.keys(Object(made)), ['id', 'name', 'environment', 'api_key', 'grant_id']);
