@@ -67,6 +67,8 @@ export interface Page {
   readonly isLast: boolean;
   /** Mails that are passed over, because the server cannot say what is in them. */
   readonly skipped?: readonly Place[];
+  /** Folders that the order names and that are not there; each is said once. */
+  readonly missing?: readonly string[];
 }
 
 export interface WatchOrder {

@@ -31,7 +31,7 @@ export type SyncPage = (run: SyncRun, portion: Portion) => Promise<{ readonly cl
 
 export interface PageDeps {
   readonly sql: Sql;
-  readonly log: Pick<Log, 'error'>;
+  readonly log: Pick<Log, 'warn' | 'error'>;
   readonly syncPage: SyncPage;
   readonly times: WatchTimes;
   readonly random: () => number;
@@ -100,6 +100,7 @@ export async function followMailbox(
     const page = await within(mailbox.next(reading.cursor), { ms: nextMs, signal });
     if (page === 'stopped') return;
     if (page === 'over') throw silent();
+    for (const folder of page.missing ?? []) noteMissing(deps, reading, folder);
     for (const place of page.skipped ?? []) noteUnreadable(deps, reading, place);
     const failure = await deal(deps, reading, mailbox, page, signal);
     if (failure === null) {
@@ -232,6 +233,11 @@ function setAside({ log, counts }: PageDeps, reading: Reading, mail: FoundMail, 
   log.error({ app, grant, ...where, size: mail.size, reason: withoutAddresses(reason) }, 'replies.mail_set_aside');
   reading.breaks.set(mail.place, SET_ASIDE);
   counts.setAside += 1;
+}
+
+/** A path of the grant's settings that was mistyped, most often. */
+function noteMissing({ log }: PageDeps, { lease }: Reading, folder: string): void {
+  log.warn({ app: lease.app, grant: lease.grantId, folder: presentable(folder) }, 'replies.folder_missing');
 }
 
 function noteUnreadable({ log, counts }: PageDeps, { lease }: Reading, place: Place): void {

@@ -132,6 +132,11 @@ describe('a watched mailbox on Dovecot', { skip }, () => {
   it('looks into the archive, and into folders that are named once they are there', async () => {
     const mailbox = await watch({ folders: ['Projects'] });
     const first = await catchUp(mailbox, null);
+    assert.deepEqual(
+      first.pages.flatMap(({ missing = [] }) => missing),
+      ['Projects'],
+    );
+    assert.deepEqual((await mailbox.next(first.cursor)).missing, undefined);
     await host.withProgram(ALICE, async (program) => {
       await program.mailboxCreate('Projects');
       await program.mailboxCreate('Elsewhere');

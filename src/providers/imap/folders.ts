@@ -51,6 +51,11 @@ export function watchedFolders(client: ImapFlow, listed: readonly ListResponse[]
     : [{ path: 'INBOX', listed: 'INBOX', isSent: false, holdsAll: false }, ...watched];
 }
 
+/** Whether an order means one folder by this, which has to be there. */
+export function isNamed(path: string): boolean {
+  return path !== EVERY && !/^inbox$/i.test(path);
+}
+
 /** Every folder that holds mail, in the order in which a mail is looked for. */
 export function searchedFolders(client: ImapFlow, listed: readonly ListResponse[]): Folder[] {
   const own = ownFolders(client, listed);

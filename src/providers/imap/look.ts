@@ -1,7 +1,7 @@
 import type { WatchOrder } from '../watch.ts';
 import type { Reached } from './cursor.ts';
 import { type Desk, type FolderState, stateOf, statesOfAll } from './desk.ts';
-import { type Folder, watchedFolders } from './folders.ts';
+import { type Folder, isNamed, watchedFolders } from './folders.ts';
 import type { Tempo } from './tempo.ts';
 import { Refused, type Wire } from './wire.ts';
 
@@ -25,6 +25,8 @@ export interface Look {
   know(reached: ReadonlyMap<string, Reached>): void;
   /** All folders are to be read. */
   all(): void;
+  /** Folders of the order that are not there; each once. */
+  takeMissing(): readonly string[];
   /** A folder has gone: the next look begins with which ones there are. */
   listAgain(): void;
   /** Selects the folder in which news are waited for. */
@@ -49,8 +51,13 @@ export function makeLook(wire: Wire, desk: Desk, order: WatchOrder, { listMs, su
   let [lookAt, listAt, sureAt] = [0, 0, performance.now() + sureMs];
   let knowsListStatus = client.capabilities.has('LIST-STATUS');
 
+  const missing = new Set<string>();
+  const told = new Set<string>();
   const list = async (): Promise<void> => {
-    folders = watchedFolders(client, await wire.list(), order.folders);
+    const listed = await wire.list();
+    folders = watchedFolders(client, listed, order.folders);
+    const there = new Set(listed.map(({ path }) => path));
+    for (const path of order.folders) if (isNamed(path) && !there.has(path)) missing.add(path);
     listAt = performance.now() + listMs;
     paths = new Set(folders.map(({ path }) => path));
     for (const each of [due, clean, askedAt]) {
@@ -131,6 +138,11 @@ export function makeLook(wire: Wire, desk: Desk, order: WatchOrder, { listMs, su
     all() {
       for (const { path } of folders) due.add(path);
       clean.clear();
+    },
+    takeMissing() {
+      const news = [...missing].filter((path) => !told.has(path));
+      for (const path of news) told.add(path);
+      return news;
     },
     listAgain() {
       listAt = 0;

@@ -119,7 +119,8 @@ export function watchMailbox(session: Session, run: WatchRun): WatchedMailbox {
         const page = await next(reached);
         look.know(reached);
         handedOut = JSON.stringify(page.cursor);
-        return page;
+        const missing = look.takeMissing();
+        return missing.length === 0 ? page : { ...page, missing };
       }),
 
     beginnings: (places, most) =>
