@@ -226,16 +226,13 @@ describe('replies on Dovecot and Postfix', { skip: noDovecot() }, () => {
       await ground.host.deliver(ALICE, Buffer.concat([thread, raw]));
     }
     await ground.fence();
-    // What came before the fence is in the thread by now; what tells of it may arrive after what tells of the fence.
-    const answers = (await ground.inThread(page, 6)).length - 1;
-    const told = await ground.replied(page, answers);
+    // All but the report of a bounce; what tells of them may arrive after what tells of the fence.
+    const told = await replied(page, hostileMails(BOB, ALICE).size - 1);
     for (const note of told) {
       const id = String(at(note, 'message_id'));
       const answer = await ground.service().api('GET', `/v3/grants/${ground.alice}/messages/${id}`);
       assert.equal(answer.status, 200, answer.text.slice(0, 300));
     }
-    expected.set(page.id, told.length);
-    assert.ok(told.length >= 5, `${told.length} of them were known as answers`);
   });
 
   it('told nothing else and nothing twice', async () => {
