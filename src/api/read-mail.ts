@@ -4,6 +4,7 @@ import { type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
 import type { Grant } from '../grants/grants.ts';
 import { withoutAddresses } from '../log.ts';
 import type { MailContent, ReadOutcome, WantedMail } from '../providers/watch.ts';
+import { PROVIDER_REFUSALS } from '../send/refusals.ts';
 import { withinLimit } from '../send/time-limit.ts';
 
 export interface ReadMailDeps extends GrantMailboxDeps {
@@ -68,12 +69,7 @@ function refusal(kind: keyof typeof REFUSALS, reason: string, retryAfterSeconds?
 }
 
 const REFUSALS = {
-  unauthorised: {
-    status: 403,
-    type: 'api.provider_error',
-    message: 'The mail provider refused the credentials of this grant; authenticate it again.',
-  },
-  throttled: { status: 429, type: 'api.rate_limit_error', message: 'Too many requests, please try again shortly.' },
+  ...PROVIDER_REFUSALS,
   unreachable: { status: 503, type: 'api.provider_error', message: 'The mail provider could not be reached.' },
   late: { status: 504, type: 'api.provider_error', message: 'Provider request timed out.' },
 } as const satisfies Record<Problem['kind'] | 'late', { status: number; type: string; message: string }>;

@@ -13,7 +13,6 @@ import {
   type Match,
   matchByHeaders,
   matchByMessageId,
-  matchByThreadKey,
   matchByThreadKeys,
   matchByToken,
   matchWithin,
@@ -325,7 +324,7 @@ test('messages of another grant or application are never found, by whatever they
     const raw = quoting(pixelUrl(keys, ORIGIN, { app: foreign.app, grant: foreign.grantSerial, message: sent.id }));
     assert.deepEqual(await match(forged, mail({ inReplyTo: [followUp.messageId] })), [null, null]);
     assert.equal(await matchByToken({ sql, keys }, mailbox, raw), null);
-    assert.equal(await matchByThreadKey(sql, mailbox, forged), null);
+    assert.deepEqual(await matchByThreadKeys(sql, mailbox, [forged]), [null]);
     assert.equal(await matchByMessageId(sql, mailbox, sent.messageId), null);
     assert.equal((await ownMessages(sql, mailbox, [mail({ id: sent.messageId })])).size, 0);
     assert.equal((await matchByHeaders(sql, foreign, [forged]))[0]?.root.id, sent.id, 'its own grant finds it');

@@ -105,13 +105,7 @@ export async function matchByToken(
   return { root: descent.root, by: 'token', parent: isFirstAnswer ? idOf(nearest) : null, parentMail: null };
 }
 
-/** By what the provider calls the mail's thread: the newest tracked message that was there before it. */
-export async function matchByThreadKey(sql: Query, mailbox: MailboxOf, mail: FoundMail): Promise<Match | null> {
-  const [match = null] = await matchByThreadKeys(sql, mailbox, [mail]);
-  return match;
-}
-
-/** The same for many mails by one statement, in their order. */
+/** By what the provider calls their threads: the newest tracked message that was there before each. In the order of the mails. */
 export async function matchByThreadKeys(
   sql: Query,
   mailbox: MailboxOf,

@@ -77,15 +77,20 @@ export function conclusionTold(message: string): SendFailure {
 
 const REFUSED_MAIL = 'The mail provider refused the message.';
 
-const FAILURES = {
-  rejected: { status: 402, type: 'api.provider_error', message: 'Sending to at least one recipient failed.' },
+/** What is said whether a mail was to be sent or read. */
+export const PROVIDER_REFUSALS = {
   unauthorised: {
     status: 403,
     type: 'api.provider_error',
     message: 'The mail provider refused the credentials of this grant; authenticate it again.',
   },
-  failed: { status: 422, type: 'api.provider_error', message: 'The mail provider answered with an error.' },
   throttled: { status: 429, type: 'api.rate_limit_error', message: 'Too many requests, please try again shortly.' },
+} as const;
+
+const FAILURES = {
+  ...PROVIDER_REFUSALS,
+  rejected: { status: 402, type: 'api.provider_error', message: 'Sending to at least one recipient failed.' },
+  failed: { status: 422, type: 'api.provider_error', message: 'The mail provider answered with an error.' },
   deferred: {
     status: 503,
     type: 'api.provider_error',
