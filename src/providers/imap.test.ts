@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { type BareMail, type BareMailOptions, startBareMail } from '../../test/support/bare-mail.ts';
 import { account, bareProvider, noConnections, soon } from '../../test/support/bare-provider.ts';
+import type { DraftsFolder } from '../../test/support/draft-contract.ts';
 import { accessTo, type ProviderHarness, providerContract, sample } from '../../test/support/provider-contract.ts';
 import { localNetwork } from '../../test/support/providers.ts';
 import { startTokenEndpoint } from '../../test/support/token-endpoint.ts';
@@ -23,6 +24,7 @@ async function passwordHarness(options: BareMailOptions): Promise<ProviderHarnes
     delivered: async () => mail.delivered(),
     sentFolder: async () => mail.folder('Sent'),
     arrive: async (raw) => mail.put('INBOX', raw),
+    drafts: draftsOf(mail),
     async expire() {
       mail.change({ password: 'another-secret' });
       mail.cut();
@@ -32,6 +34,10 @@ async function passwordHarness(options: BareMailOptions): Promise<ProviderHarnes
       await mail.close();
     },
   };
+}
+
+function draftsOf(mail: BareMail): DraftsFolder {
+  return { list: async () => mail.folder('Drafts'), put: async (raw) => mail.put('Drafts', raw) };
 }
 
 providerContract('imap in the clear', () => passwordHarness({ security: 'plain' }));
@@ -50,6 +56,7 @@ providerContract('imap with XOAUTH2', async () => {
     delivered: async () => mail.delivered(),
     sentFolder: async () => mail.folder('Sent'),
     arrive: async (raw) => mail.put('INBOX', raw),
+    drafts: draftsOf(mail),
     async expire() {
       endpoint.revoke();
       mail.change({ accessToken: 'another' });

@@ -1,9 +1,11 @@
 import type { SafeFetch } from '../safe-fetch.ts';
+import { makeTurns } from './imap/append.ts';
 import { checkInbox } from './imap/check.ts';
 import { findInSent, keepInSent } from './imap/copies.ts';
+import { keepInDrafts } from './imap/drafts.ts';
 import { readMails } from './imap/read.ts';
 import { absenceProves, keepsCopies } from './imap/self-keeping.ts';
-import { dial } from './imap/session.ts';
+import { dial, type Session } from './imap/session.ts';
 import { makeSessions } from './imap/sessions.ts';
 import { makeSetbacks } from './imap/setbacks.ts';
 import { TEMPO, type Tempo } from './imap/tempo.ts';
@@ -46,7 +48,7 @@ export interface ImapProvider {
 /** A watched connection is silent for as long as nothing happens: what it is asked has a limit of its own. */
 const WATCHED_SILENCE_MS = 1_800_000;
 
-/** Any mail server: SMTP to send, IMAP for the copy in Sent, and to watch and read. */
+/** Any mail server: SMTP to send, IMAP for the copy in Sent and for drafts, and to watch and read. */
 export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }: ImapDeps): ImapProvider {
   const tempo = { ...TEMPO, ...hurried };
   const setbacks = makeSetbacks(tempo.patienceMs);
@@ -54,6 +56,7 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
   let closed = false;
   const smtp = makeSmtp({ network });
   const sessions = makeSessions({ network });
+  const turns = makeTurns();
   const tokens = makeAccessTokens({ safeFetch });
   const login = { tokens, ...(lookAgainMs !== undefined && { lookAgainMs }) };
   const loggedIn = async <O extends Told>(
@@ -61,6 +64,28 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
     signal: AbortSignal,
     call: Call<O>,
   ): Promise<O> => storable(await withLogin(login, access, signal, call));
+
+  /** `none` where the mailbox has no IMAP server. */
+  const inMailbox = async <O extends FindOutcome | CopyOutcome>(
+    access: Access<ImapCredentials>,
+    signal: AbortSignal,
+    none: O,
+    work: (session: Session, credentials: ImapCredentials) => Promise<O | Unavailable>,
+  ): Promise<O | Unavailable> => {
+    if (access.credentials.imap === null) return none;
+    return loggedIn<O | Unavailable>(access, signal, {
+      async act(credentials, authFor) {
+        const { imap: box } = credentials;
+        if (box === null) return none;
+        return sessions.use<O | Unavailable>(box, authFor(box), signal, {
+          work: (session) => work(session, credentials),
+          failed: unavailable,
+        });
+      },
+      isRefusal: ({ kind }) => kind === 'unauthorised',
+      failed: unavailable,
+    });
+  };
 
   const provider: Provider<ImapCredentials> = {
     check: (_account, access, signal) =>
@@ -87,43 +112,26 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
             : unavailable(problem),
       }),
 
-    async findSent(_account, access, messageId, signal) {
-      if (access.credentials.imap === null) return { kind: 'unsure' };
-      return loggedIn<FindOutcome>(access, signal, {
-        async act(credentials, authFor) {
-          const { imap: box } = credentials;
-          if (box === null) return { kind: 'unsure' };
-          return sessions.use<FindOutcome>(box, authFor(box), signal, {
-            async work(session) {
-              const found = await findInSent(session, messageId);
-              const certain = found.kind !== 'absent' || absenceProves(credentials, session.client.capabilities);
-              return certain ? found : { kind: 'unsure' };
-            },
-            failed: unavailable,
-          });
-        },
-        isRefusal: ({ kind }) => kind === 'unauthorised',
-        failed: unavailable,
-      });
-    },
+    findSent: (_account, access, messageId, signal) =>
+      inMailbox<FindOutcome>(access, signal, { kind: 'unsure' }, async (session, credentials) => {
+        const found = await findInSent(session, messageId);
+        const certain = found.kind !== 'absent' || absenceProves(credentials, session.client.capabilities);
+        return certain ? found : { kind: 'unsure' };
+      }),
 
     wantsCopy: (credentials) => credentials.imap !== null && !keepsCopies(credentials),
 
     async keepCopy(_account, access, copy, signal) {
-      if (access.credentials.imap === null) return NO_IMAP;
-      if (keepsCopies(access.credentials)) return { kind: 'there' };
-      return loggedIn<CopyOutcome>(access, signal, {
-        async act({ imap: box }, authFor) {
-          if (box === null) return NO_IMAP;
-          return sessions.use<CopyOutcome>(box, authFor(box), signal, {
-            work: (session) => keepInSent(session, copy),
-            failed: unavailable,
-          });
-        },
-        isRefusal: ({ kind }) => kind === 'unauthorised',
-        failed: unavailable,
-      });
+      if (access.credentials.imap !== null && keepsCopies(access.credentials)) return { kind: 'there' };
+      return inMailbox<CopyOutcome>(access, signal, NO_IMAP, (session) => keepInSent(session, copy, turns));
     },
+
+    wantsDrafts: (credentials) => credentials.imap !== null,
+
+    keepDraft: (_account, access, draft, signal) =>
+      inMailbox<CopyOutcome>(access, signal, draft.version === null ? { kind: 'there' } : NO_IMAP, (session) =>
+        keepInDrafts(session, makeWire(session.client, tempo.silenceMs), draft, turns),
+      ),
 
     async watch({ app, grantId }, access, order, signal) {
       if (access.credentials.imap === null || closed) return UNWATCHED;

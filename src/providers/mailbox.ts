@@ -4,6 +4,7 @@ import type {
   CheckOutcome,
   CopyOutcome,
   Credentials,
+  DraftCopy,
   FindOutcome,
   ImapCredentials,
   OutgoingMail,
@@ -22,6 +23,8 @@ export interface Mailbox {
   findSent(messageId: string, signal: AbortSignal): Promise<FindOutcome>;
   wantsCopy(): boolean;
   keepCopy(copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome>;
+  wantsDrafts(): boolean;
+  keepDraft(draft: DraftCopy, signal: AbortSignal): Promise<CopyOutcome>;
   watch(order: WatchOrder, signal: AbortSignal): Promise<WatchOutcome>;
   read(wanted: readonly WantedMail[], signal: AbortSignal): Promise<ReadOutcome>;
 }
@@ -67,6 +70,8 @@ function bound<C extends Credentials>(provider: Provider<C>, account: Account, a
     findSent: (messageId, signal) => provider.findSent(account, access, messageId, signal),
     wantsCopy: () => provider.wantsCopy(access.credentials),
     keepCopy: (copy, signal) => provider.keepCopy(account, access, copy, signal),
+    wantsDrafts: () => provider.wantsDrafts(access.credentials),
+    keepDraft: (draft, signal) => provider.keepDraft(account, access, draft, signal),
     watch: (order, signal) => provider.watch(account, access, order, signal),
     read: (wanted, signal) => provider.read(account, access, wanted, signal),
   };

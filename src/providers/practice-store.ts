@@ -1,6 +1,6 @@
-import type { Account, OutgoingMail } from './provider.ts';
+import type { Account, DraftCopy, OutgoingMail } from './provider.ts';
 
-/** A mail that lies in a practice mailbox. */
+/** A mail that was sent from or received by a practice mailbox; drafts are none. */
 export interface PracticeKept {
   /** UUIDv7. */
   readonly id: string;
@@ -14,8 +14,10 @@ export interface PracticeKept {
 export interface PracticeStore {
   /** Whether `key` opens the mailbox of this account now: false once the grant expired, was deleted or got a new key. */
   opens(account: Account, key: string): Promise<boolean>;
-  /** Keeps a sent mail and returns its id. */
+  /** Keeps a sent mail and returns its id. Throws `UnreadableMail`, and has kept nothing then. */
   keepSent(account: Account, mail: OutgoingMail): Promise<string>;
+  /** Makes this version the only one of the draft, or removes all; false where nothing was to be done. Throws as above. */
+  keepDraft(account: Account, draft: DraftCopy): Promise<boolean>;
   /** The id of a kept sent mail, or null. */
   findSent(account: Account, messageId: string): Promise<string | null>;
   /**

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { accessTo, type ProviderHarness, providerContract } from '../../test/support/provider-contract.ts';
 import { uuidTime, uuidv7 } from '../ids.ts';
+import { wholeOf } from './mail-bytes.ts';
 import { parseHead } from './mail-head.ts';
 import { practiceProvider, practiceSwitchedOff } from './practice.ts';
 import type { PracticeStore } from './practice-store.ts';
@@ -15,6 +16,7 @@ type Kept = Awaited<ReturnType<PracticeStore['read']>> & object;
 /** A store in memory: what a store has to do is tested with grants/practice-mail. */
 function memory() {
   const kept: (Kept & { readonly messageId: string | null })[] = [];
+  const drafts: Buffer[] = [];
   const keys = new Set(['right']);
   const put = (folder: 'INBOX' | 'SENT', raw: Buffer): string => {
     const id = uuidv7();
@@ -24,7 +26,17 @@ function memory() {
   };
   const store: PracticeStore = {
     opens: async (_account, key) => keys.has(key),
-    keepSent: async (_account, mail) => put('SENT', mail.raw),
+    keepSent: async (_account, mail) => put('SENT', await wholeOf(mail.raw)),
+    keepDraft: async (_account, { draft, version }) => {
+      const raw = version === null ? null : await wholeOf(version.raw);
+      const own = drafts.filter((mail) => parseHead(mail).messageId?.startsWith(`<${draft}.`));
+      const there = own.find((mail) => version !== null && parseHead(mail).messageId === version.messageId);
+      const left = drafts.filter((mail) => mail === there || !own.includes(mail));
+      const isNew = raw !== null && there === undefined;
+      const isOther = isNew || left.length < drafts.length;
+      drafts.splice(0, drafts.length, ...left, ...(isNew ? [raw] : []));
+      return isOther;
+    },
     findSent: async (_account, messageId) =>
       kept.find((mail) => mail.folder === 'SENT' && mail.messageId === messageId)?.id ?? null,
     later: async (_account, after, given, limit) =>
@@ -47,11 +59,11 @@ function memory() {
         signal.addEventListener('abort', end);
       }),
   };
-  return { kept, keys, put, store };
+  return { kept, drafts, keys, put, store };
 }
 
 providerContract('practice', async (): Promise<ProviderHarness<PracticeCredentials>> => {
-  const { kept, keys, put, store } = memory();
+  const { kept, drafts, keys, put, store } = memory();
   return {
     provider: practiceProvider(store, { lookMs: 20 }),
     account,
@@ -60,6 +72,12 @@ providerContract('practice', async (): Promise<ProviderHarness<PracticeCredentia
     delivered: async () => kept.filter(({ folder }) => folder === 'SENT').map(({ raw }) => raw),
     arrive: async (raw) => {
       put('INBOX', raw);
+    },
+    drafts: {
+      list: async () => drafts,
+      put: async (raw) => {
+        drafts.push(raw);
+      },
     },
     expire: async () => {
       keys.delete('right');

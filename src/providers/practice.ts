@@ -1,3 +1,4 @@
+import { UnreadableMail } from './mail-bytes.ts';
 import type { PracticeStore } from './practice-store.ts';
 import { contentOf, practiceWatch } from './practice-watch.ts';
 import type { CheckOutcome, CopyOutcome, FindOutcome, PracticeCredentials, Provider, SendOutcome } from './provider.ts';
@@ -25,8 +26,12 @@ export function practiceProvider(
       if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
       // Asked once more: the mailbox was reached, but nothing has been given to it yet.
       if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
-      const providerMessageId = await store.keepSent(account, mail);
-      return { kind: 'sent', messageId: mail.messageId, providerMessageId, refused: [] };
+      try {
+        const providerMessageId = await store.keepSent(account, mail);
+        return { kind: 'sent', messageId: mail.messageId, providerMessageId, refused: [] };
+      } catch (error) {
+        return unread(error);
+      }
     },
 
     async findSent(account, { credentials }, messageId, signal): Promise<FindOutcome> {
@@ -37,6 +42,19 @@ export function practiceProvider(
     },
 
     ...keepsItsOwn,
+
+    wantsDrafts: () => true,
+
+    async keepDraft(account, { credentials }, draft, signal): Promise<CopyOutcome> {
+      if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
+      if (!(await store.opens(account, credentials.key))) return { kind: 'unauthorised', reason: CLOSED };
+      if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
+      try {
+        return { kind: (await store.keepDraft(account, draft)) ? 'kept' : 'there' };
+      } catch (error) {
+        return unread(error);
+      }
+    },
 
     async watch(account, { credentials }, order, signal): Promise<WatchOutcome> {
       if (signal.aborted) return { kind: 'unreachable', reason: TOO_LATE };
@@ -68,12 +86,20 @@ export const practiceSwitchedOff: Provider<PracticeCredentials> = {
   watch: async () => ({ kind: 'unreachable', reason: OFF }),
   read: async () => ({ kind: 'unreachable', reason: OFF }),
   ...keepsItsOwn,
+  wantsDrafts: () => false,
+  keepDraft: async () => ({ kind: 'refused', reason: OFF }),
 };
+
+function unread(error: unknown): { readonly kind: 'unreachable'; readonly reason: string } {
+  if (error instanceof UnreadableMail) return { kind: 'unreachable', reason: UNREAD };
+  throw error;
+}
 
 function problem(kind: 'unauthorised' | 'unreachable', reason: string): CheckOutcome {
   return { kind: 'problems', problems: [{ at: '', kind, reason }] };
 }
 
 const OFF = 'the practice mailbox is switched off (TELLTALE_PRACTICE)';
+const UNREAD = 'the mail could not be read to its end';
 const TOO_LATE = 'the time for this call was over';
 const CLOSED = 'the practice mailbox does not open for these credentials';

@@ -1,3 +1,4 @@
+import type { MailBytes } from './mail-bytes.ts';
 import type { ReadOutcome, WantedMail, WatchOrder, WatchOutcome } from './watch.ts';
 
 /** What acting for a grant takes, by provider; kept sealed by the vault. A new provider adds its line here. */
@@ -59,13 +60,21 @@ export interface OutgoingMail {
   /** The Message-ID header, angle brackets included. */
   readonly messageId: string;
   /** The whole mail, CRLF line ends, without Bcc. */
-  readonly raw: Buffer;
+  readonly raw: MailBytes;
 }
 
 /** A mail as the sender may see it: without pixel, with the links as they were written. */
 export interface SentCopy {
   readonly messageId: string;
-  readonly raw: Buffer;
+  readonly raw: MailBytes;
+}
+
+/** A draft as it is to stand in the mailbox. */
+export interface DraftCopy {
+  /** A UUID: the Message-IDs of its versions, and of no other mails, begin with it and a dot. */
+  readonly draft: string;
+  /** Null: it is to leave the mailbox. */
+  readonly version: { readonly messageId: string; readonly raw: MailBytes } | null;
 }
 
 export interface RefusedRecipient {
@@ -155,6 +164,13 @@ export interface Provider<C> {
   wantsCopy(credentials: C): boolean;
   /** Puts a copy into Sent, unless the server turns out to have kept one. May be called again after any outcome. */
   keepCopy(account: Account, access: Access<C>, copy: SentCopy, signal: AbortSignal): Promise<CopyOutcome>;
+  /** Whether drafts can stand in the mailbox. */
+  wantsDrafts(credentials: C): boolean;
+  /**
+   * Makes this version the only one of the draft in the Drafts folder, or takes all of them out; mails that only quote its
+   * Message-ID stay. `there`: nothing was to be done. May be called again after any outcome.
+   */
+  keepDraft(account: Account, access: Access<C>, draft: DraftCopy, signal: AbortSignal): Promise<CopyOutcome>;
   /** Opens the mailbox to be watched until it is closed; `signal` ends the opening alone. */
   watch(account: Account, access: Access<C>, order: WatchOrder, signal: AbortSignal): Promise<WatchOutcome>;
   /** Reads mails of the mailbox; marks nothing as read. */

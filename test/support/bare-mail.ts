@@ -10,6 +10,9 @@ export interface BareMailOptions {
   readonly security?: 'plain' | 'starttls' | 'tls';
   /** The folders beside INBOX, by path; `special` carries \Sent. */
   readonly sent?: { readonly path: string; readonly special: boolean } | null;
+  /** With \\Drafts; a folder Drafts that does not say so, where nothing else is said. */
+  readonly drafts?: { readonly path: string; readonly special: boolean } | null;
+  readonly uidPlus?: boolean;
   /** Says that it is Gmail. */
   readonly gmail?: boolean;
   /** Where the servers are said to be instead. */
@@ -51,7 +54,7 @@ export interface BareMail {
   /** Flags and internal date of those. */
   marks(path: string): readonly { readonly flags: readonly string[]; readonly date: string }[];
   /** Puts a mail into a folder; `labels` as Gmail has them. */
-  put(path: string, raw: Buffer, labels?: readonly string[]): void;
+  put(path: string, raw: Buffer, labels?: readonly string[], flags?: readonly string[]): void;
   /** How many there are to both servers. */
   readonly connections: number;
   /** Ends every connection. */
@@ -81,7 +84,9 @@ export async function startBareMail(options: BareMailOptions = {}): Promise<Bare
     secure: security === 'tls',
     starttls: security === 'starttls',
     gmail: options.gmail ?? false,
+    uidPlus: options.uidPlus ?? false,
     sent,
+    drafts: options.drafts === undefined ? { path: 'Drafts', special: options.gmail ?? false } : options.drafts,
     users,
     onLogin: () => logins.imap++,
     onAppend() {
@@ -115,8 +120,8 @@ export async function startBareMail(options: BareMailOptions = {}): Promise<Bare
     delivered: () => delivered,
     folder: (path) => messages(imap, path).map(({ raw }) => Buffer.from(raw, 'latin1')),
     marks: (path) => messages(imap, path).map(({ flags, internaldate }) => ({ flags, date: internaldate })),
-    put(path, raw, labels) {
-      imap.appendMessage(path, [], undefined, raw.toString('latin1'));
+    put(path, raw, labels, flags = []) {
+      imap.appendMessage(path, [...flags], undefined, raw.toString('latin1'));
       const mail = messages(imap, path).at(-1);
       if (mail !== undefined && labels !== undefined) mail['X-GM-LABELS'] = labels;
     },

@@ -3,10 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
 import type { Access, Account, OutgoingMail, Provider, SendOutcome } from '../../src/providers/provider.ts';
+import { type DraftHarness, draftContract } from './draft-contract.ts';
+import { streamedContract } from './streamed-contract.ts';
 import { assertClosed, catchUp, openMailbox, type WatchHarness, watchContract } from './watch-contract.ts';
 
 /** What a provider's test has to supply so that every provider is held to the same suite. */
-export interface ProviderHarness<C> extends WatchHarness {
+export interface ProviderHarness<C> extends WatchHarness, DraftHarness {
   readonly provider: Provider<C>;
   readonly account: Account;
   /** Credentials that work. */
@@ -175,6 +177,10 @@ export function providerContract<C>(name: string, make: () => Promise<ProviderHa
       assert.equal((await sentFolder?.())?.length, copies);
     });
 
+    streamedContract(ground);
+
+    draftContract(ground);
+
     watchContract(ground);
 
     it('refuses credentials that have stopped working', async () => {
@@ -203,8 +209,10 @@ async function sendSample<C>(
 }
 
 /** A mail to two people, one of whom gets a blind copy. */
-export function sample(account: Account): OutgoingMail {
-  const messageId = `<${randomUUID()}@example.com>`;
+export function sample(
+  account: Account,
+  messageId = `<${randomUUID()}@example.com>`,
+): OutgoingMail & { readonly raw: Buffer } {
   const lines = [
     `From: ${account.email}`,
     'To: Kim <kim@example.com>',

@@ -112,6 +112,8 @@ export function scriptedServer(): ScriptedServer {
       findSent: async () => ({ kind: 'absent' }),
       wantsCopy: () => false,
       keepCopy: async () => ({ kind: 'kept' }),
+      wantsDrafts: () => false,
+      keepDraft: async () => ({ kind: 'there' }),
       read: async (_account, _access, wanted: readonly WantedMail[]) => ({
         kind: 'read',
         mails: wanted.map(() => null),

@@ -82,6 +82,11 @@ export async function uidsOf(wire: Wire, messageIds: readonly string[]): Promise
   return [...uids].sort((one, other) => one - other);
 }
 
+/** The UIDs of mails in the selected folder that are marked to be removed, ascending. */
+export function deletedUids(wire: Wire): Promise<number[]> {
+  return searched(wire, [atom('DELETED')]);
+}
+
 /** RFC 9051 section 2.3.1.1. */
 const LAST_UID = 4_294_967_295;
 const HALF_A_DAY_MS = 43_200_000;
@@ -148,7 +153,7 @@ function readState(list: unknown): FolderState | null {
   return { validity, uidNext, modseq: texts.includes('HIGHESTMODSEQ') ? modseqOf(after('HIGHESTMODSEQ')) : '' };
 }
 
-function folderNode({ client }: Wire, path: string): ImapCompileNode {
+export function folderNode({ client }: Wire, path: string): ImapCompileNode {
   return { type: 'STRING', value: encodePath(client, path) };
 }
 

@@ -1,6 +1,6 @@
 // Which folders of a mailbox are watched and searched, and what the API calls them.
 import type { ImapFlow, ListResponse } from 'imapflow';
-import { isForeign, sentAmong } from './sent-folder.ts';
+import { isForeign, ownAmong } from './own-folder.ts';
 
 export interface Folder {
   readonly path: string;
@@ -25,7 +25,7 @@ const TEMPLATES = /^(templates|vorlagen|modèles|modelli|plantillas|sjablonen|ou
  */
 export function watchedFolders(client: ImapFlow, listed: readonly ListResponse[], named: readonly string[]): Folder[] {
   const own = ownFolders(client, listed);
-  const sent = sentAmong(own, client.namespaces);
+  const sent = ownAmong(own, client.namespaces, 'Sent');
   const wanted = new Set(named.map((path) => (/^inbox$/i.test(path) ? 'INBOX' : path)));
   const all = own.find(({ specialUse }) => specialUse === '\\All');
   if (all !== undefined && isGmail(client)) {
@@ -59,7 +59,7 @@ export function isNamed(path: string): boolean {
 /** Every folder that holds mail, in the order in which a mail is looked for. */
 export function searchedFolders(client: ImapFlow, listed: readonly ListResponse[]): Folder[] {
   const own = ownFolders(client, listed);
-  const sent = sentAmong(own, client.namespaces);
+  const sent = ownAmong(own, client.namespaces, 'Sent');
   const all = own.find(({ specialUse }) => specialUse === '\\All');
   const first = inOrder(own, [
     (entry) => isGmail(client) && entry === all,

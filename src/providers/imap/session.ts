@@ -5,11 +5,14 @@ import type { MailServer } from '../provider.ts';
 import { type Auth, withhold } from '../secrets-said.ts';
 import { type ImapProblem, problemOf } from './problem.ts';
 
+/** What a folder of the mailbox is for; also its name where it has to be made. */
+export type OwnUse = 'Sent' | 'Drafts' | 'Trash';
+
 /** A connection that is logged in. */
 export interface Session {
   readonly client: ImapFlow;
-  /** The path of the Sent folder; null before it was looked for. */
-  sentPath: string | null;
+  /** The folders that were looked for and found. */
+  readonly paths: Map<OwnUse, string>;
 }
 
 const CONNECT_MS = 20_000;
@@ -55,7 +58,7 @@ export async function dial<P>(
     const dialled = clientFor(server, auth, reach, silenceMs);
     client = dialled;
     await cutOff(dialled, signal, () => dialled.connect());
-    return { client, sentPath: null };
+    return { client, paths: new Map() };
   } catch (error) {
     client?.close(); // after a refused login the connection stays open otherwise, for as long as the server likes
     const clean = (text: string): string => withhold(text, server.user, auth);

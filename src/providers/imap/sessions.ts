@@ -10,7 +10,7 @@ import { cutOff, endSession, openSession, type Session } from './session.ts';
 export interface Sessions {
   /**
    * Does `work` in a session of this mailbox, after the calls that came before. Where a kept session breaks, it is
-   * done once more in a new one: it must not throw after it has changed anything.
+   * done once more in a new one: what it has changed before it throws must not be in the way then.
    */
   use<T>(server: MailServer, auth: Auth, signal: AbortSignal, job: Job<T>): Promise<T>;
   /** Ends the kept sessions and cuts the calls that go on. */

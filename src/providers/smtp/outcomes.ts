@@ -9,6 +9,7 @@ import { reasonOf, type Trouble } from './trouble.ts';
 
 export function handedOutcome(handed: Handed, mail: OutgoingMail, route: Route): SendOutcome {
   if (handed.kind === 'taken') return takenOutcome(handed.info, mail, route);
+  if (handed.kind === 'unread') return { kind: 'unreachable', reason: UNREAD };
   const { given, error } = handed;
   if (handed.kind === 'lost') return lostOutcome(error, given);
   if (isOwnRefusal(error)) return { kind: 'rejected', reason: shortened(error.message), refused: route.refused };
@@ -19,6 +20,8 @@ export function handedOutcome(handed: Handed, mail: OutgoingMail, route: Route):
   const stage: Stage = given || error.command === 'DATA' ? 'data' : 'from';
   return verdictOutcome(judge(stage, reply), reply, route.refused);
 }
+
+const UNREAD = 'the mail could not be read to its end, so the mail server was not given the end of it';
 
 function takenOutcome(info: SentMessageInfo, mail: OutgoingMail, route: Route): SendOutcome {
   const refused = [...route.refused, ...(info.rejectedErrors ?? []).map((error) => refusedRecipient(error, route))];

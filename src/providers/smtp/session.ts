@@ -1,11 +1,12 @@
 // One connection to a mail server, logged in, over which mails are given one after the other.
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
 import SMTPConnection, { type SentMessageInfo, type SMTPError } from 'nodemailer/lib/smtp-connection';
+import { type MailBytes, sizeOf } from '../mail-bytes.ts';
 import { type MailNetwork, reachServer } from '../mail-server.ts';
 import type { MailServer } from '../provider.ts';
 import type { Auth } from '../secrets-said.ts';
 import { dial } from './dial.ts';
+import { makeLetter } from './letter.ts';
 import { logIn } from './login.ts';
 import { readReply } from './replies.ts';
 import { helloName, type Route } from './route.ts';
@@ -13,11 +14,12 @@ import { type Phase, type Trouble, troubleOf } from './trouble.ts';
 
 /**
  * `given`: whether any byte of the mail had been. `refused` carries the server's reply; `lost`: the connection ended
- * without one, or did not do as SMTP does.
+ * without one, or did not do as SMTP does. `unread`: the mail could not be read, and the server was not given its end.
  */
 export type Handed =
   | { readonly kind: 'taken'; readonly info: SentMessageInfo }
-  | { readonly kind: 'refused' | 'lost'; readonly given: boolean; readonly error: SMTPError };
+  | { readonly kind: 'refused' | 'lost'; readonly given: boolean; readonly error: SMTPError }
+  | { readonly kind: 'unread' };
 
 export interface Session {
   readonly smtpUtf8: boolean;
@@ -26,7 +28,7 @@ export interface Session {
   alive(): boolean;
   /** `tell` is called once at most; a later one takes its place, null for none. */
   whenLost(tell: (() => void) | null): void;
-  hand(route: Route, raw: Buffer, signal: AbortSignal): Promise<Handed>;
+  hand(route: Route, raw: MailBytes, signal: AbortSignal): Promise<Handed>;
   /** Does not keep the process alive until the next mail. */
   rest(): void;
   /** QUIT; waits a second for the answer at most. */
@@ -44,7 +46,6 @@ export interface Opening {
 const GREETING_MS = 30_000;
 const LEAVE_MS = 1000;
 const LARGEST_REPLY = 64 * 1024;
-const PIECE = 64 * 1024;
 const METHOD = 'CHOSEN';
 
 export async function openSession(opening: Opening, signal: AbortSignal): Promise<Session | Trouble> {
@@ -158,9 +159,9 @@ function makeSession(line: Line, smtpUtf8: boolean): Session {
   /** Of a mail that was refused; MAIL FROM would be out of order. */
   let leftovers = false;
 
-  const give = async (route: Route, raw: Buffer, signal: AbortSignal): Promise<Handed> => {
+  const give = async (route: Route, raw: MailBytes, signal: AbortSignal): Promise<Handed> => {
     const letter = makeLetter(raw);
-    const envelope = { from: route.from, to: [...route.to], size: raw.length };
+    const envelope = { from: route.from, to: [...route.to], size: sizeOf(raw) };
     try {
       const info = await line.during<SentMessageInfo>(signal, (done) => connection.send(envelope, letter.stream, done));
       used++;
@@ -169,6 +170,10 @@ function makeSession(line: Line, smtpUtf8: boolean): Session {
       line.cut();
       return { kind: 'lost', given: true, error: new Error('the server answered before the mail had ended') };
     } catch (thrown) {
+      if (letter.failed()) {
+        line.cut();
+        return { kind: 'unread' };
+      }
       const error: SMTPError = thrown instanceof Error ? thrown : new Error(String(thrown));
       const given = letter.began();
       const code = readReply(error.response ?? '')?.code ?? 0;
@@ -176,6 +181,8 @@ function makeSession(line: Line, smtpUtf8: boolean): Session {
       if (!refused || (given && !letter.ended())) line.cut();
       leftovers = !given && !isOwnRefusal(error);
       return { kind: refused ? 'refused' : 'lost', given, error };
+    } finally {
+      letter.stream.destroy(); // nodemailer has forgotten it after a reply
     }
   };
 
@@ -217,22 +224,6 @@ function makeSession(line: Line, smtpUtf8: boolean): Session {
 /** What nodemailer refuses before it asks the server: an address that cannot be one, a mail larger than the server said. */
 export function isOwnRefusal(error: SMTPError): boolean {
   return error.response === undefined && (error.code === 'EENVELOPE' || error.code === 'EMESSAGE');
-}
-
-/** The mail as nodemailer asks for it, which it does after the reply to DATA; in pieces, not copied. */
-function makeLetter(raw: Buffer): { stream: Readable; began(): boolean; ended(): boolean } {
-  let at = 0;
-  let began = false;
-  const stream = new Readable({
-    highWaterMark: PIECE,
-    read() {
-      began = true;
-      this.push(raw.subarray(at, at + PIECE));
-      at += PIECE;
-      if (at >= raw.length) this.push(null);
-    },
-  });
-  return { stream, began: () => began, ended: () => stream.readableEnded };
 }
 
 function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {

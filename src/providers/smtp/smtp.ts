@@ -143,7 +143,7 @@ export function makeSmtp({ network, limits }: SmtpDeps): Smtp {
 
 /** A kept connection that the server had given up: nothing was given, so it is tried once more on a new one. */
 function wasStale(handed: Handed): boolean {
-  if (handed.kind === 'taken' || handed.given) return false;
+  if (handed.kind === 'taken' || handed.kind === 'unread' || handed.given) return false;
   return handed.kind === 'lost' || readReply(handed.error.response ?? '')?.code === 421;
 }
 

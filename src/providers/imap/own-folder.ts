@@ -1,34 +1,35 @@
 import type { ImapFlow, ListResponse, NamespacesObject } from 'imapflow';
 import { readFailure } from './problem.ts';
-import type { Session } from './session.ts';
+import type { OwnUse, Session } from './session.ts';
 
-const NEW_FOLDER = 'Sent';
 /** INBOX.Sent, mail/Sent: a folder that only bears such a name further down is somebody's archive. */
 const DEEPEST_BY_NAME = 1;
 
 /**
- * Selects the Sent folder and returns its path; null where there is none. imapflow knows it by \Sent (RFC 6154) or
+ * Selects the folder and returns its path; null where there is none. imapflow knows it by its attribute (RFC 6154) or
  * else by its name in many languages, the shallowest first.
  */
-export async function openSent(session: Session): Promise<string | null> {
-  if (session.sentPath !== null) {
+export async function openOwn(session: Session, use: OwnUse): Promise<string | null> {
+  const { client, paths } = session;
+  const known = paths.get(use);
+  if (known !== undefined) {
     try {
-      return await select(session.client, session.sentPath);
+      return await select(client, known);
     } catch (error) {
       if (!readFailure(error).missing) throw error;
-      session.sentPath = null; // renamed or removed since
+      paths.delete(use); // renamed or removed since
     }
   }
-  const path = await findSentPath(session.client);
-  if (path === null) return null;
-  session.sentPath = path;
-  return select(session.client, path);
+  const path = ownAmong(await client.list(), client.namespaces, use)?.path;
+  if (path === undefined) return null;
+  paths.set(use, path);
+  return select(client, path);
 }
 
-/** Makes a Sent folder and subscribes to it; returns its path. */
-export async function createSent(session: Session): Promise<string> {
-  const { path } = await session.client.mailboxCreate(session.sentPath ?? NEW_FOLDER);
-  session.sentPath = path;
+/** Makes such a folder and subscribes to it; returns its path. */
+export async function createOwn({ client, paths }: Session, use: OwnUse): Promise<string> {
+  const { path } = await client.mailboxCreate(paths.get(use) ?? use);
+  paths.set(use, path);
   return path;
 }
 
@@ -39,16 +40,13 @@ async function select(client: ImapFlow, path: string): Promise<string> {
   return path;
 }
 
-async function findSentPath(client: ImapFlow): Promise<string | null> {
-  return sentAmong(await client.list(), client.namespaces)?.path ?? null;
-}
-
-/** The Sent folder of those that are listed. */
-export function sentAmong(
+/** The folder of that use among those that are listed. */
+export function ownAmong(
   listed: readonly ListResponse[],
   namespaces: NamespacesObject | undefined,
+  use: OwnUse,
 ): ListResponse | undefined {
-  const found = listed.find(({ specialUse }) => specialUse === '\\Sent');
+  const found = listed.find(({ specialUse }) => specialUse === `\\${use}`);
   if (found === undefined || found.flags.has('\\Noselect') || found.flags.has('\\NonExistent')) return undefined;
   if (found.specialUseSource === 'name' && found.parent.length > DEEPEST_BY_NAME) return undefined;
   return isForeign(found, namespaces) ? undefined : found;
