@@ -104,13 +104,19 @@ describe('applications', () => {
     assert.equal(await readStops(sql, table?.version ?? 0), null);
   });
 
-  it('is renamed, but not to a name that is taken', async () => {
+  it('calls itself as it likes, also like another, and stays what the operator calls it', async () => {
     const { serial } = await application('Before');
     await application('Taken');
-    assert.equal(await updateApplication(sql, serial, { name: 'Taken' }), 'taken');
-    const renamed = await updateApplication(sql, serial, { name: 'After' });
-    assert.equal(typeof renamed === 'object' && renamed.name, 'After');
-    assert.equal(await updateApplication(sql, 9999, { name: 'Nobody' }), 'unknown');
+    const renamed = await updateApplication(sql, serial, {
+      profile: { name: 'Taken', branding: { description: 'x' } },
+    });
+    assert.ok(typeof renamed === 'object');
+    assert.equal(renamed.name, 'Before');
+    assert.deepEqual(renamed.profile, { name: 'Taken', branding: { description: 'x' }, hostedAuthentication: null });
+    const looks = { hostedAuthentication: { title: 'x', spacing: 5 } };
+    await updateApplication(sql, serial, { profile: looks });
+    assert.deepEqual((await findApplication(sql, 'Before'))?.profile, { ...renamed.profile, ...looks });
+    assert.equal(await updateApplication(sql, 9999, { profile: looks }), 'unknown');
   });
 
   it('is upgraded once', async () => {

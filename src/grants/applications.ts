@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { LOCKS } from '../db/locks.ts';
-import type { Query, Sql, Tx } from '../db/pool.ts';
+import type { Query, Sql } from '../db/pool.ts';
 import { changeStops } from '../db/stops.ts';
 import { transaction } from '../db/transaction.ts';
 import type { ApplicationId, AppSerial } from '../ids.ts';
+import { type Profile, type ProfilePatch, profileToStore, storedProfile } from './profile.ts';
 import { type SettingsPatch, settingsToStore, storedSettings, type TrackingSettings } from './settings.ts';
 
 /** A sandbox application may do everything but track (D5). */
@@ -12,21 +13,22 @@ export type Environment = 'production' | 'sandbox';
 export interface Application {
   readonly serial: AppSerial;
   readonly id: ApplicationId;
+  /** By which the operator knows it, unique; what it calls itself stands in its profile. */
   readonly name: string;
   readonly environment: Environment;
   readonly settings: TrackingSettings;
+  readonly profile: Profile;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
 
 export interface ApplicationPatch {
-  readonly name?: string;
   readonly settings?: SettingsPatch;
+  readonly profile?: ProfilePatch;
 }
 
 const FIRST_NAME = 'default';
 const LONGEST_NAME = 100;
-const UNIQUE_VIOLATION = '23505';
 
 /** What is wrong with a name, or null. */
 export function nameProblem(name: string): string | null {
@@ -83,33 +85,28 @@ export async function findApplication(sql: Query, idOrName: string): Promise<App
 
 /**
  * Changes what the patch names and keeps the rest. A new `deletedGrantLinks` also changes the stops of grants deleted
- * before. 'taken': another application has that name.
+ * before.
  */
 export async function updateApplication(
   sql: Sql,
   app: number,
   patch: ApplicationPatch,
-): Promise<Application | 'unknown' | 'taken'> {
-  const change = async (tx: Tx): Promise<Application | 'unknown'> => {
+): Promise<Application | 'unknown'> {
+  return await transaction(sql, async (tx) => {
     // The row lock keeps a grant's deletion, which reads this setting, before or after but not beside us.
     const [row] = await tx<Row[]>`select * from applications where serial = ${app} for update`;
     if (!row) return 'unknown';
     const old = fromRow(row);
     const settings = { ...old.settings, ...patch.settings };
     const [changed] = await tx<Row[]>`
-      update applications set name = ${patch.name ?? old.name}, settings = ${tx.json({ ...settingsToStore(settings) })}, updated_at = now()
+      update applications set settings = ${tx.json({ ...settingsToStore(settings) })},
+        profile = ${profileToStore({ ...old.profile, ...patch.profile })}::text::jsonb, updated_at = now()
       where serial = ${app} returning *`;
     if (settings.deletedGrantLinks !== old.settings.deletedGrantLinks) {
       await changeStops(tx, app, 'grant', settings.deletedGrantLinks);
     }
     return changed ? fromRow(changed) : 'unknown';
-  };
-  try {
-    return await transaction(sql, change);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION) return 'taken';
-    throw error;
-  }
+  });
 }
 
 /** From sandbox to production; there is no way back. False where it was production already. */
@@ -126,6 +123,7 @@ interface Row {
   readonly name: string;
   readonly environment: Environment;
   readonly settings: unknown;
+  readonly profile: unknown;
   readonly created_at: Date;
   readonly updated_at: Date;
 }
@@ -137,6 +135,7 @@ function fromRow(row: Row): Application {
     name: row.name,
     environment: row.environment,
     settings: storedSettings(row.settings),
+    profile: storedProfile(row.profile),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

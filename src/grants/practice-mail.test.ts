@@ -5,6 +5,8 @@ import { accessTo, providerContract } from '../../test/support/provider-contract
 import { migrate } from '../db/migrate.ts';
 import { fromWireId, uuidv7 } from '../ids.ts';
 import { parseKeyring } from '../keyring.ts';
+import { UnreadableMail } from '../providers/mail-bytes.ts';
+import { parseHead } from '../providers/mail-head.ts';
 import { practiceProvider } from '../providers/practice.ts';
 import { WatchBroken, type WatchedMailbox } from '../providers/watch.ts';
 import { createApplication } from './applications.ts';
@@ -14,6 +16,7 @@ import {
   findPracticeMail,
   listPracticeMail,
   openPracticeGrant,
+  type PracticeFolder,
   practiceInbox,
   practiceStore,
   readPracticeMail,
@@ -46,6 +49,17 @@ async function credentialsOf(grant: Grant) {
   return credentials;
 }
 
+/** The oldest first. */
+async function mailsIn(grant: Grant, folder: PracticeFolder): Promise<Buffer[]> {
+  const list = await listPracticeMail(database.sql, grant.app, { folder, limit: 1000 });
+  const mails: Buffer[] = [];
+  for (const { id } of list.reverse()) {
+    const kept = await readPracticeMail(database.sql, grant.app, id);
+    if (kept !== null) mails.push(kept.raw);
+  }
+  return mails;
+}
+
 function accountOf(grant: Grant) {
   return { app: grant.app, grantId: grant.id, email: grant.email };
 }
@@ -66,13 +80,18 @@ providerContract('practice on its table', async () => {
     account: accountOf(grant),
     credentials: await credentialsOf(grant),
     wrongCredentials: { provider: 'practice', key: 'a key of nobody' },
-    delivered: async () => {
-      const list = await listPracticeMail(database.sql, grant.app, { folder: 'SENT', limit: 1000 });
-      const mails = await Promise.all(list.map(({ id }) => readPracticeMail(database.sql, grant.app, id)));
-      return mails.flatMap((kept) => (kept ? [kept.raw] : [])).reverse();
-    },
+    delivered: () => mailsIn(grant, 'SENT'),
     arrive: async (raw) => {
       await practiceInbox({ sql: database.sql })(grant, raw);
+    },
+    drafts: {
+      list: () => mailsIn(grant, 'DRAFTS'),
+      put: async (raw) => {
+        const { messageId } = parseHead(raw);
+        await database.sql`
+          insert into practice_messages (app, id, grant_id, folder, message_id, subject, sender, recipients, envelope, size, raw)
+          values (${grant.app}, ${uuidv7()}, ${grant.id}, 'DRAFTS', ${messageId ?? ''}, '', '{}', '[]', '{}', ${raw.length}, ${raw})`;
+      },
     },
     expire: async () => {
       await expireGrant(database.sql, grant.app, grant.id);
@@ -97,6 +116,58 @@ describe('practice mail', () => {
     assert.deepEqual(kept?.envelope, sent.envelope.to);
     assert.equal(kept?.size, sent.raw.length);
     assert.equal((await findPracticeMail(database.sql, grant.app, grant.id, sent.messageId))?.id, id);
+  });
+
+  it('is put together in the database where it is read piece by piece, and leaves nothing else there', async () => {
+    const sent = mail('Large', 9 * 1024 * 1024);
+    const raw = {
+      size: sent.raw.length,
+      head: sent.raw.subarray(0, 1000),
+      async *read() {
+        for (let at = 0; at < sent.raw.length; at += 100_000) yield sent.raw.subarray(at, at + 100_000);
+      },
+    };
+    const store = practiceStore({ sql: database.sql, vault });
+    const id = fromWireId('prm', await store.keepSent(accountOf(grant), { ...sent, raw }));
+    assert.ok(id);
+    const kept = await readPracticeMail(database.sql, grant.app, id);
+    assert.ok(kept?.raw.equals(sent.raw) === true);
+    assert.equal(kept?.subject, 'Large');
+    assert.ok((await store.read(accountOf(grant), id, null))?.raw.equals(sent.raw));
+    await assert.rejects(
+      store.keepSent(accountOf(grant), { ...sent, raw: { ...raw, size: raw.size + 1 } }),
+      UnreadableMail,
+    );
+    assert.equal((await mailsIn(grant, 'SENT')).length, 1);
+    for (const table of ['blobs', 'blob_chunks']) {
+      assert.equal(
+        (await database.sql`select 1 from ${database.sql(table)} where app = ${grant.app}`).length,
+        0,
+        table,
+      );
+    }
+  });
+
+  it('that is a draft is in no other folder, and told to nobody', async () => {
+    const store = practiceStore({ sql: database.sql, vault });
+    const account = accountOf(grant);
+    const draft = uuidv7();
+    const messageId = `<${draft}.1@practice.test>`;
+    const raw = Buffer.from(`Message-ID: ${messageId}\r\nTo: kim@example.com\r\nSubject: Draft\r\n\r\nNot yet`);
+    assert.equal(await store.keepDraft(account, { draft, version: { messageId, raw } }), true);
+    const listed = async (folder: PracticeFolder | null) =>
+      (await listPracticeMail(database.sql, grant.app, { folder, limit: 10 })).map(({ subject }) => subject);
+    assert.deepEqual(await listed('DRAFTS'), ['Draft']);
+    for (const folder of ['SENT', 'INBOX', null] as const) assert.deepEqual(await listed(folder), []);
+    const [kept] = await listPracticeMail(database.sql, grant.app, { folder: 'DRAFTS', limit: 1 });
+    assert.ok(kept);
+    assert.equal((await store.later(account, 0, [], 10)).length, 0);
+    assert.equal((await store.beginnings(account, [kept.id], 10)).size, 0);
+    assert.equal(await store.read(account, kept.id, messageId), null);
+    assert.equal(await store.findSent(account, messageId), null);
+    // Of another mailbox.
+    assert.equal(await store.keepDraft(accountOf(await newGrant()), { draft, version: null }), false);
+    assert.deepEqual(await listed('DRAFTS'), ['Draft']);
   });
 
   it('is listed newest first, per folder and per application', async () => {

@@ -1,21 +1,15 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import PostalMime, { type Address } from 'postal-mime';
 import type { Query, Sql } from '../db/pool.ts';
-import { transaction } from '../db/transaction.ts';
-import { type AppSerial, type GrantId, uuidv7, wireId } from '../ids.ts';
+import { type AppSerial, type GrantId, wireId } from '../ids.ts';
 import type { PracticeStore } from '../providers/practice-store.ts';
 import type { Account, PracticeCredentials } from '../providers/provider.ts';
 import { openCredentials } from './credentials.ts';
 import { type Grant, saveGrant } from './grants.ts';
-import { practiceArrival, practiceReading, tellArrival } from './practice-reading.ts';
+import { type PracticeFolder, type PracticeLimits, type PracticePerson, practiceKeeping } from './practice-keeping.ts';
+import { practiceArrival, practiceBytes, practiceReading } from './practice-reading.ts';
 import type { Vault } from './vault.ts';
 
-export type PracticeFolder = 'SENT' | 'INBOX';
-
-export interface PracticePerson {
-  readonly name?: string;
-  readonly email: string;
-}
+export type { PracticeFolder, PracticeLimits, PracticePerson };
 
 export interface PracticeMail {
   readonly app: AppSerial;
@@ -33,20 +27,11 @@ export interface PracticeMail {
   readonly receivedAt: Date;
 }
 
-export interface PracticeLimits {
-  readonly perGrant: number;
-  readonly bytes: number;
-}
-
 interface Deps {
   readonly sql: Sql;
   readonly vault: Vault;
   readonly limits?: PracticeLimits;
 }
-
-const LIMITS: PracticeLimits = { perGrant: 1000, bytes: 200 * 1024 * 1024 };
-/** The sum over all mailboxes is taken once per so much new mail: it reads the whole index. */
-const SWEEP_BYTES = 8 * 1024 * 1024;
 
 /** Makes a practice grant, or authenticates the one of this address again; either way with a new key. */
 export async function openPracticeGrant(
@@ -60,11 +45,11 @@ export async function openPracticeGrant(
 
 /** The store below the practice provider. Keeps the newest mails of each grant and a bounded sum; the oldest go first. */
 export function practiceStore(deps: Deps): PracticeStore {
-  const keep = keeper(deps.sql, deps.limits ?? LIMITS);
+  const { keep, keepDraft } = practiceKeeping(deps.sql, deps.limits);
   return {
     opens: (account, key) => opens(deps, account, key),
-    keepSent: async (account, mail) =>
-      wireId('prm', await keep(account.app, account.grantId, 'SENT', mail.raw, mail.envelope.to)),
+    keepSent: async (account, mail) => wireId('prm', await keep(account, 'SENT', mail.raw, mail.envelope.to)),
+    keepDraft,
     findSent: async (account, messageId) => {
       const mail = await findPracticeMail(deps.sql, account.app, account.grantId, messageId);
       return mail === null ? null : wireId('prm', mail.id);
@@ -78,11 +63,11 @@ export function practiceStore(deps: Deps): PracticeStore {
 export function practiceInbox(
   deps: Pick<Deps, 'sql' | 'limits'>,
 ): (grant: Pick<Grant, 'app' | 'id' | 'email'>, raw: Buffer) => Promise<string> {
-  const keep = keeper(deps.sql, deps.limits ?? LIMITS);
-  return (grant, raw) => keep(grant.app, grant.id, 'INBOX', raw, [grant.email]);
+  const { keep } = practiceKeeping(deps.sql, deps.limits);
+  return (grant, raw) => keep({ app: grant.app, grantId: grant.id }, 'INBOX', raw, [grant.email]);
 }
 
-/** Newest first. `app` null: of all applications. */
+/** Newest first. `app` null: of all applications; `folder` null: all that was sent and received. */
 export async function listPracticeMail(
   sql: Query,
   app: number | null,
@@ -92,7 +77,7 @@ export async function listPracticeMail(
     select ${columns(sql)} from practice_messages
     where true
       ${app === null ? sql`` : sql`and app = ${app}`}
-      ${list.folder === null ? sql`` : sql`and folder = ${list.folder}`}
+      ${list.folder === null ? sql`and folder <> 'DRAFTS'` : sql`and folder = ${list.folder}`}
       ${list.before === undefined ? sql`` : sql`and id < ${list.before}`}
     order by id desc limit ${list.limit}`;
 }
@@ -103,10 +88,11 @@ export async function readPracticeMail(
   app: number | null,
   id: string,
 ): Promise<(PracticeMail & { readonly raw: Buffer }) | null> {
-  const [row] = await sql<(PracticeMail & { readonly raw: Buffer })[]>`
-    select ${columns(sql)}, raw from practice_messages
+  const [row] = await sql<PracticeMail[]>`
+    select ${columns(sql)} from practice_messages
     where id = ${id} ${app === null ? sql`` : sql`and app = ${app}`}`;
-  return row ?? null;
+  const raw = row === undefined ? null : await practiceBytes(sql, row.app, row);
+  return row === undefined || raw === null ? null : { ...row, raw };
 }
 
 /** The newest sent mail with this Message-ID. */
@@ -129,66 +115,6 @@ async function opens(deps: Deps, account: Account, key: string): Promise<boolean
     where app = ${account.app} and id = ${account.grantId} and provider = 'practice' and state = 'valid'`;
   const stored = row ? await openCredentials(deps, row.app, row.id) : null;
   return stored?.provider === 'practice' && sameText(stored.key, key);
-}
-
-function keeper(sql: Sql, limits: PracticeLimits) {
-  let sinceSweep = SWEEP_BYTES; // the first mail of a process sweeps
-  return async (
-    app: number,
-    grantId: string,
-    folder: PracticeFolder,
-    raw: Buffer,
-    envelope: readonly string[],
-  ): Promise<string> => {
-    const id = uuidv7();
-    const seen = await headersOf(raw);
-    await transaction(sql, async (tx) => {
-      await tx`
-        insert into practice_messages (app, id, grant_id, folder, message_id, subject, sender, recipients, envelope, size, raw)
-        values (${app}, ${id}, ${grantId}, ${folder}, ${seen.messageId}, ${seen.subject}, ${tx.json({ ...seen.from })},
-          ${tx.json(seen.to.map((person) => ({ ...person })))}, ${[...envelope]}::text[], ${raw.length}, ${raw})`;
-      await tx`
-        delete from practice_messages where app = ${app} and grant_id = ${grantId} and id <= (
-          select id from practice_messages where app = ${app} and grant_id = ${grantId}
-          order by id desc offset ${limits.perGrant} limit 1)`;
-    });
-    tellArrival(grantId);
-    sinceSweep += raw.length;
-    if (sinceSweep >= Math.min(SWEEP_BYTES, limits.bytes)) {
-      sinceSweep = 0;
-      await sql`
-        delete from practice_messages where (app, id) in (
-          select app, id from (
-            select app, id, sum(size) over (order by id desc) as total from practice_messages) mail
-          where total > ${limits.bytes})`;
-    }
-    return id;
-  };
-}
-
-/** Reads the head alone: attachments cost nothing here. */
-async function headersOf(
-  raw: Buffer,
-): Promise<{ messageId: string; subject: string; from: PracticePerson; to: PracticePerson[] }> {
-  const end = raw.indexOf('\r\n\r\n');
-  const mail = await PostalMime.parse(end < 0 ? raw : raw.subarray(0, end + 4));
-  return {
-    messageId: clean(mail.messageId ?? ''),
-    subject: clean(mail.subject ?? ''),
-    from: people(mail.from ? [mail.from] : [])[0] ?? { email: '' },
-    to: people(mail.to ?? []),
-  };
-}
-
-function people(addresses: readonly Address[]): PracticePerson[] {
-  return addresses
-    .flatMap((address) => address.group ?? [address])
-    .map(({ name, address }) => ({ ...(name && { name: clean(name) }), email: clean(address) }));
-}
-
-/** PostgreSQL stores no NUL. */
-function clean(text: string): string {
-  return text.replaceAll('\0', '');
 }
 
 function sameText(a: string, b: string): boolean {

@@ -1,10 +1,11 @@
 // How practice mailboxes are watched and read.
 import { EventEmitter } from 'node:events';
-import type { Sql } from '../db/pool.ts';
+import type { Query, Sql } from '../db/pool.ts';
 import { isUuid } from '../ids.ts';
 import type { PracticeKept, PracticeStore } from '../providers/practice-store.ts';
 
 const LONGEST_HEAD = 64 * 1024;
+const SLICE = 4 * 1024 * 1024;
 
 /** The part of a practice store that reads. */
 export function practiceReading(sql: Sql): Pick<PracticeStore, 'later' | 'beginnings' | 'read'> {
@@ -19,26 +20,46 @@ export function practiceReading(sql: Sql): Pick<PracticeStore, 'later' | 'beginn
           from (
             select id, folder, received_at, size, substring(raw for ${LONGEST_HEAD}) as start from practice_messages
             where app = ${app} and grant_id = ${grantId} and id >= ${lowest(after)}
-              and id <> all (${[...given]}::uuid[])
+              and folder <> 'DRAFTS' and id <> all (${[...given]}::uuid[])
             order by id limit ${limit}) mail) mail
         order by id`,
 
     async beginnings({ app, grantId }, ids, most) {
       const rows = await sql<{ id: string; start: Buffer }[]>`
         select id, substring(raw for ${most}) as start from practice_messages
-        where app = ${app} and grant_id = ${grantId} and id = any (${ids.filter(isUuid)}::uuid[])`;
+        where app = ${app} and grant_id = ${grantId} and folder <> 'DRAFTS'
+          and id = any (${ids.filter(isUuid)}::uuid[])`;
       return new Map(rows.map(({ id, start }) => [id, start]));
     },
 
     async read({ app, grantId }, id, messageId) {
       const known = id !== null && isUuid(id) ? id : null;
-      const [row] = await sql<(PracticeKept & { readonly raw: Buffer })[]>`
-        select id, folder, received_at as "receivedAt", size, raw from practice_messages
-        where app = ${app} and grant_id = ${grantId} and (id = ${known} or message_id = ${messageId})
+      const [row] = await sql<PracticeKept[]>`
+        select id, folder, received_at as "receivedAt", size from practice_messages
+        where app = ${app} and grant_id = ${grantId} and folder <> 'DRAFTS'
+          and (id = ${known} or message_id = ${messageId})
         order by (id = ${known}) desc nulls last, id desc limit 1`;
-      return row ?? null;
+      const raw = row === undefined ? null : await practiceBytes(sql, app, row);
+      return row === undefined || raw === null ? null : { ...row, raw };
     },
   };
+}
+
+/** The bytes of a mail; null where it has gone. In slices: as text, which the driver makes of them, they are twice as long. */
+export async function practiceBytes(
+  sql: Query,
+  app: number,
+  { id, size }: Pick<PracticeKept, 'id' | 'size'>,
+): Promise<Buffer | null> {
+  const slices: Buffer[] = [];
+  for (let at = 0; at < size || at === 0; at += SLICE) {
+    const [row] = await sql<{ bytes: Buffer }[]>`
+      select substring(raw from ${at + 1} for ${SLICE}) as bytes from practice_messages where app = ${app} and id = ${id}`;
+    if (row === undefined) return null;
+    slices.push(row.bytes);
+  }
+  const [first] = slices;
+  return slices.length === 1 && first !== undefined ? first : Buffer.concat(slices, size);
 }
 
 /** Mailboxes by the ids of their grants. */
