@@ -5,7 +5,7 @@ import type { TrackedLink } from './links.ts';
 import { openMailboxesOf } from './open-mailboxes.ts';
 import { factsOfSettled, type Telling } from './send-facts.ts';
 
-export type MessageState = 'sending' | 'sent' | 'failed' | 'unknown';
+export type MessageState = 'scheduled' | 'cancelled' | 'sending' | 'sent' | 'failed' | 'unknown';
 
 export interface TrackedMessage {
   readonly app: number;
@@ -40,8 +40,8 @@ export type SendResult =
 /** The kind of a failure that recovery concluded from a Sent folder: the provider itself may still know better. */
 export const CONCLUDED = 'absent';
 
-/** `unstorable`: the database will not hold this record (too large, a NUL, a lone surrogate in JSON). */
-export type Reserved = 'reserved' | 'unstorable';
+/** `unstorable`: the database will not hold this record (too large, a NUL, a lone surrogate in JSON). `taken`: there is a message of this id. */
+export type Reserved = 'reserved' | 'unstorable' | 'taken';
 
 export interface Reservation {
   readonly message: TrackedMessage;
@@ -49,10 +49,14 @@ export interface Reservation {
 }
 
 /**
- * Writes messages about to be handed over, in state `sending`, with their links: a crash leaves a row to explain, and no
- * hit ever precedes what it belongs to. All or none; `isUnstorable` says whether it failed because of what they are.
+ * Writes messages about to be handed over, or scheduled to be, with their links: a crash leaves a row to explain, and no
+ * hit ever precedes what it belongs to. All or none; `refusedReservation` says whether it failed because of what they are.
  */
-export async function reserveAll(sql: Query, reservations: readonly Reservation[]): Promise<void> {
+export async function reserveAll(
+  sql: Query,
+  reservations: readonly Reservation[],
+  state: 'sending' | 'scheduled' = 'sending',
+): Promise<void> {
   const messages = reservations.map(({ message, links }) => ({
     app: message.app,
     id: message.id,
@@ -82,7 +86,7 @@ export async function reserveAll(sql: Query, reservations: readonly Reservation[
     with message as (
       insert into messages (app, id, grant_id, state, label, opens, links, thread_replies, link_count, message_id,
         thread_id, reply_to, ancestors, subject, metadata)
-      select app, id, grant_id, 'sending', label, opens, links, thread_replies, link_count, message_id, thread_id,
+      select app, id, grant_id, ${state}, label, opens, links, thread_replies, link_count, message_id, thread_id,
         reply_to, ancestors, subject, metadata
       from jsonb_to_recordset(${sql.json(messages)}) as m (app integer, id uuid, grant_id uuid, label text, opens boolean,
         links boolean, thread_replies boolean, link_count smallint, message_id text, thread_id text, reply_to text,
@@ -103,7 +107,8 @@ export async function reserve(sql: Query, message: TrackedMessage, links: readon
     await reserveAll(sql, [{ message, links }]);
     return 'reserved';
   } catch (error) {
-    if (isUnstorable(error)) return 'unstorable';
+    const refused = refusedReservation(error);
+    if (refused !== null) return refused;
     throw error;
   }
 }
@@ -280,12 +285,10 @@ function toMessage(row: MessageRow): StoredMessage {
   };
 }
 
-/** Classes 22 (data exception) and 54 (program limit exceeded), and a violated check. */
-export function isUnstorable(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    typeof error.code === 'string' &&
-    (/^(22|54)/.test(error.code) || error.code === '23514')
-  );
+/** What a failure says about the messages themselves; null: nothing. */
+export function refusedReservation(error: unknown): Exclude<Reserved, 'reserved'> | null {
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return null;
+  if (error.code === '23505') return 'taken';
+  // Classes 22 (data exception) and 54 (program limit exceeded), and a violated check.
+  return /^(22|54)/.test(error.code) || error.code === '23514' ? 'unstorable' : null;
 }
