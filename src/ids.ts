@@ -77,7 +77,7 @@ export function uuidTime(uuid: string): number {
   return Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16);
 }
 
-export type WirePrefix = 'msg' | 'ntf' | 'thr' | 'att' | 'wh' | 'ch' | 'prm';
+export type WirePrefix = 'msg' | 'dft' | 'ntf' | 'thr' | 'att' | 'wh' | 'ch' | 'prm';
 
 /** URL-safe wire form of a UUID: prefix, underscore, 26 letters and digits without look-alikes. */
 export function wireId(prefix: WirePrefix, uuid: string): string {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
+import type { Blob } from '../db/blobs.ts';
+import { type MailBytes, wholeOf } from '../providers/mail-bytes.ts';
 import { compose, headersOf, type MailParts, messageIdHeader, threadOf } from './compose.ts';
 
 const parts: MailParts = {
@@ -31,15 +34,36 @@ const report = {
   isInline: false,
 };
 
+/** What is "stored": by id. */
+const blobs = new Map<string, Buffer>();
+let reads = 0;
+
+/** In chunks whose ends fall nowhere near those of lines. */
+async function* read({ id }: Blob): AsyncGenerator<Buffer> {
+  reads += 1;
+  const bytes = blobs.get(id) ?? assert.fail('read a blob that is none');
+  for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
+}
+
+function made(mail: MailParts): Promise<Buffer> {
+  return compose(mail, read).then(wholeOf);
+}
+
+function stored(bytes: Buffer): Blob {
+  const id = `blob-${blobs.size}`;
+  blobs.set(id, bytes);
+  return { id, size: bytes.length, hash: '' };
+}
+
 describe('a composed mail', () => {
   it('is the same, byte for byte, for the same parts', async () => {
     const mail = { ...parts, attachments: [picture, report] };
-    assert.deepEqual(await compose(mail), await compose(mail));
-    assert.match((await compose(mail)).toString('latin1'), /boundary="?--_NmP-[0-9a-f]{24}-Part_1/);
+    assert.deepEqual(await made(mail), await made(mail));
+    assert.match((await made(mail)).toString('latin1'), /boundary="?--_NmP-[0-9a-f]{24}-Part_1/);
   });
 
   it('is UTF-8 in quoted-printable, in lines of at most 78 octets that end in CRLF', async () => {
-    const raw = (await compose({ ...parts, body: `<p>${'Grüße\n'.repeat(5)}${'long '.repeat(400)}</p>` })).toString(
+    const raw = (await made({ ...parts, body: `<p>${'Grüße\n'.repeat(5)}${'long '.repeat(400)}</p>` })).toString(
       'latin1',
     );
     assert.match(raw, /Content-Transfer-Encoding: quoted-printable/);
@@ -50,18 +74,18 @@ describe('a composed mail', () => {
   });
 
   it('has nothing but HTML, or nothing but text', async () => {
-    const html = await PostalMime.parse(await compose(parts));
+    const html = await PostalMime.parse(await made(parts));
     assert.deepEqual(
       [html.html?.trim(), html.headers.find(({ key }) => key === 'content-type')?.value],
       ['<p>Grüße</p>', 'text/html; charset=utf-8'],
     );
-    const text = await compose({ ...parts, body: '<p>Grüße</p>', isPlaintext: true });
+    const text = await made({ ...parts, body: '<p>Grüße</p>', isPlaintext: true });
     assert.match(text.toString(), /Content-Type: text\/plain; charset=utf-8/);
     assert.equal((await PostalMime.parse(text)).text?.trim(), '<p>Grüße</p>');
   });
 
   it('carries attachments of any name, inline ones beside the HTML', async () => {
-    const raw = await compose({ ...parts, attachments: [picture, report] });
+    const raw = await made({ ...parts, attachments: [picture, report] });
     const { attachments } = await PostalMime.parse(raw);
     assert.deepEqual(
       attachments.map(({ filename, mimeType, disposition, contentId, related }) => [
@@ -86,7 +110,7 @@ describe('a composed mail', () => {
       content: Buffer.from('Subject: x\r\n\r\nbody\r\n'),
       isInline: false,
     };
-    const raw = (await compose({ ...parts, attachments: [attached] })).toString('latin1');
+    const raw = (await made({ ...parts, attachments: [attached] })).toString('latin1');
     assert.match(
       raw,
       /Content-Type: message\/rfc822[\s\S]*Content-Transfer-Encoding: 7bit[\s\S]*Subject: x\r\n\r\nbody/,
@@ -94,13 +118,13 @@ describe('a composed mail', () => {
   });
 
   it('says what it answers', async () => {
-    const mail = await PostalMime.parse(await compose({ ...parts, ancestors: ['<1@x>', '<2@x>'] }));
+    const mail = await PostalMime.parse(await made({ ...parts, ancestors: ['<1@x>', '<2@x>'] }));
     assert.equal(mail.inReplyTo, '<2@x>');
     assert.equal(mail.references, '<1@x> <2@x>');
   });
 
   it('goes to an international domain under its ASCII name', async () => {
-    const mail = await PostalMime.parse(await compose({ ...parts, to: [{ email: 'a@bücher.example' }] }));
+    const mail = await PostalMime.parse(await made({ ...parts, to: [{ email: 'a@bücher.example' }] }));
     assert.deepEqual(
       mail.to?.map(({ address }) => address),
       ['a@xn--bcher-kva.example'],
@@ -109,11 +133,54 @@ describe('a composed mail', () => {
   });
 
   it('shows its headers unfolded', async () => {
-    const raw = await compose({ ...parts, customHeaders: [{ name: 'x-long', value: 'word '.repeat(40).trim() }] });
+    const raw = await made({ ...parts, customHeaders: [{ name: 'x-long', value: 'word '.repeat(40).trim() }] });
     const headers = headersOf(raw);
     assert.equal(headers.find(({ name }) => name === 'X-Long')?.value, 'word '.repeat(40).trim());
     assert.equal(headers.find(({ name }) => name === 'Date')?.value, 'Sat, 21 Nov 2026 10:00:00 +0000');
     assert.equal(headers.find(({ name }) => name === 'Message-ID')?.value, '<id@example.com>');
+  });
+});
+
+describe('a mail with stored attachments', () => {
+  const MB = 1024 * 1024;
+  const sizes = [0, 1, 56, 57, 58, 114, 3 * 57 * 1000, MB, MB + 1, 2 * MB + 2];
+
+  for (const contentType of ['application/pdf', 'text/plain', 'text/html; charset=utf-8', 'image/png']) {
+    it(`has the same bytes as with the attachments in memory: ${contentType}`, async () => {
+      const files = sizes.map((size, at) => ({
+        filename: `${at}.bin`,
+        contentType,
+        content: randomBytes(size),
+        isInline: at % 2 === 1,
+        ...(at % 2 === 1 && { contentId: `c${at}` }),
+      }));
+      const inMemory = await made({ ...parts, attachments: files });
+      const outside = files.map((file) => ({ ...file, content: stored(file.content) }));
+      const mail = await compose({ ...parts, attachments: outside }, read);
+      assert.ok(!Buffer.isBuffer(mail), 'lies whole in memory');
+      assert.equal(mail.size, inMemory.length);
+      assert.ok(inMemory.equals(await wholeOf(mail)));
+      assert.ok(inMemory.equals(await wholeOf(mail)), 'the second time it is another');
+      assert.deepEqual(headersOf(mail), headersOf(inMemory));
+    });
+  }
+
+  it('is whole where they are small together, and where a mail is among them', async () => {
+    const small = { ...report, content: stored(randomBytes(1000)) };
+    const mail: MailBytes = await compose({ ...parts, attachments: [small, small] }, read);
+    assert.ok(Buffer.isBuffer(mail));
+    const letter = Buffer.from(`Subject: x\r\n\r\n${'body\r\n'.repeat(300_000)}`);
+    const attached = { filename: 'm.eml', contentType: 'message/rfc822', isInline: false };
+    const raw = await made({ ...parts, attachments: [{ ...attached, content: stored(letter) }] });
+    assert.ok(raw.includes(letter.subarray(0, -2)));
+  });
+
+  it('reads nothing before it is read itself, and fails where an attachment has gone', async () => {
+    const gone = { ...report, content: { id: 'gone', size: 2 * MB, hash: '' } };
+    reads = 0;
+    const mail = await compose({ ...parts, attachments: [gone] }, read);
+    assert.equal(reads, 0);
+    await assert.rejects(wholeOf(mail), /read a blob that is none/);
   });
 });
 

@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import { Writable } from 'node:stream';
 import { domainToASCII } from 'node:url';
 import MailComposer from 'nodemailer/lib/mail-composer';
+import type { Blob } from '../db/blobs.ts';
+import { headOf, type MailBytes } from '../providers/mail-bytes.ts';
+import { placeholderOf, type ReadBlob, streamed } from './streamed-mail.ts';
 
 export interface Person {
   readonly name?: string;
@@ -11,7 +14,8 @@ export interface Person {
 export interface Attachment {
   readonly filename: string;
   readonly contentType: string;
-  readonly content: Buffer;
+  /** A blob is read while the mail is handed over. */
+  readonly content: Buffer | Blob;
   /** What `cid:` in the body refers to, without angle brackets. */
   readonly contentId?: string;
   readonly isInline: boolean;
@@ -45,8 +49,47 @@ export interface MailParts {
 /** Servers cut long References; like mail programs we keep the root and the newest. */
 const MOST_ANCESTORS = 20;
 
-/** The mail as bytes. The same parts give the same bytes: boundaries come from the Message-ID. */
-export async function compose(mail: MailParts): Promise<Buffer> {
+/** Blobs of up to so many bytes together are put into a mail that lies whole in memory. */
+const WHOLE = 1024 * 1024;
+
+/**
+ * The mail as bytes. The same parts give the same bytes: boundaries come from the Message-ID, and whether an attachment
+ * is a blob does not show.
+ */
+export async function compose(mail: MailParts, read: ReadBlob): Promise<MailBytes> {
+  const sum = mail.attachments.reduce((bytes, { content }) => bytes + (Buffer.isBuffer(content) ? 0 : content.size), 0);
+  const attached: Attached[] = [];
+  const later = new Map<Buffer, Blob>();
+  for (const [at, { content, ...attachment }] of mail.attachments.entries()) {
+    const isHeld = Buffer.isBuffer(content);
+    if (isHeld || sum <= WHOLE || !isEncoded(attachment)) {
+      attached.push({ ...attachment, content: isHeld ? content : await collected(read(content)) });
+    } else {
+      const placeholder = placeholderOf(mail.messageId, at);
+      later.set(placeholder, content);
+      attached.push({ ...attachment, content: placeholder });
+    }
+  }
+  const skeleton = await composeWhole({ ...mail, attachments: attached });
+  return later.size === 0 ? skeleton : streamed(skeleton, later, read);
+}
+
+/** As nodemailer does it: mails within mails stay as they are (RFC 2046 section 5.2.1 forbids base64 for them). */
+function isEncoded({ contentType }: Pick<Attachment, 'contentType'>): boolean {
+  return !/^message\//i.test(contentType);
+}
+
+async function collected(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for await (const chunk of chunks) all.push(chunk);
+  return Buffer.concat(all);
+}
+
+type Attached = Omit<Attachment, 'content'> & { readonly content: Buffer };
+type Whole = Omit<MailParts, 'attachments'> & { readonly attachments: readonly Attached[] };
+
+/** The same of a mail without blobs. */
+export async function composeWhole(mail: Whole): Promise<Buffer> {
   const body = mail.isPlaintext
     ? { text: mail.body }
     : { html: mail.body, ...(mail.alternative !== undefined && { text: mail.alternative }) };
@@ -116,7 +159,8 @@ export function threadOf(ancestors: readonly string[], parent: string): string[]
 }
 
 /** The header fields of a composed mail, unfolded, in their order. */
-export function headersOf(raw: Buffer): Header[] {
+export function headersOf(mail: MailBytes): Header[] {
+  const raw = headOf(mail);
   const end = raw.indexOf('\r\n\r\n');
   const block = raw.toString('latin1', 0, end < 0 ? raw.length : end).replace(/\r\n(?=[ \t])/g, '');
   return block.split('\r\n').map((line) => {

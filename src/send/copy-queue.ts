@@ -1,6 +1,9 @@
 // The rows of `sent_copies` as a queue of mailboxes. A copy under way is claimed for a while. A mailbox that cannot be used
 // rests as a whole: each of its copies is claimed until the moment when it is due again, and nobody tries it before.
+import { dropBlobs } from '../db/blobs.ts';
 import type { Sql } from '../db/pool.ts';
+import type { MailBytes } from '../providers/mail-bytes.ts';
+import { type CopyRow, copyBytes } from './waiting-copy.ts';
 
 export interface Mailbox {
   readonly app: number;
@@ -10,7 +13,9 @@ export interface Mailbox {
 export interface Copy extends Mailbox {
   readonly messageId: string;
   readonly header: string;
-  readonly raw: Buffer;
+  /** Null where its bytes have gone. */
+  readonly raw: MailBytes | null;
+  readonly blobId: string | null;
   /** Of its mailbox, while that could not be used; this one included. */
   readonly attempts: number;
   /** When it was made: if it cannot be kept now, it will not be. */
@@ -39,7 +44,7 @@ export interface Wanted {
  */
 export async function claimDue(sql: Sql, { most, retries, claimMs, mailbox }: Wanted): Promise<Copy[]> {
   const here = mailbox ? sql`and s.app = ${mailbox.app} and s.grant_id = ${mailbox.grantId}` : sql``;
-  return await sql<Copy[]>`
+  const claimed = await sql<(Omit<Copy, 'raw'> & CopyRow)[]>`
     update sent_copies c set attempts = c.attempts + 1, claimed_until = clock_timestamp() + ${ms(sql, claimMs)}
     from (
       select app, message_id from (
@@ -60,13 +65,15 @@ export async function claimDue(sql: Sql, { most, retries, claimMs, mailbox }: Wa
     ) due
     where c.app = due.app and c.message_id = due.message_id
       and (c.claimed_until is null or c.claimed_until <= now()) -- asked of the row anew where another was first
-    returning c.app, c.message_id as "messageId", c.grant_id as "grantId", c.header, c.raw, c.attempts,
-      c.created_at < now() - ${ms(sql, OLD_MS)} as old, c.claimed_until::text as claim`;
+    returning c.app, c.message_id as "messageId", c.grant_id as "grantId", c.header, c.raw,
+      c.blob_id as "blobId", c.attempts, c.created_at < now() - ${ms(sql, OLD_MS)} as old, c.claimed_until::text as claim`;
+  return await Promise.all(claimed.map(async (row) => ({ ...row, raw: await copyBytes(sql, row) })));
 }
 
 /** It is done with, or given up. */
-export async function drop(sql: Sql, { app, messageId }: Copy): Promise<void> {
+export async function drop(sql: Sql, { app, messageId, blobId }: Copy): Promise<void> {
   await sql`delete from sent_copies where app = ${app} and message_id = ${messageId}`;
+  if (blobId !== null) await dropBlobs(sql, app, [blobId]);
 }
 
 /** This one alone is tried again later. */
@@ -89,9 +96,15 @@ export async function restMailbox(sql: Sql, copy: Copy, waitMs: number): Promise
   const free = sql`app = ${copy.app} and grant_id = ${copy.grantId}
     and (claimed_until is null or claimed_until <= now() or ${claimed(sql, copy)})`;
   const gone = copy.old
-    ? await sql<{ id: string }[]>`
-        delete from sent_copies where ${free} and created_at < now() - ${ms(sql, OLD_MS)} returning message_id as id`
+    ? await sql<{ id: string; blobId: string | null }[]>`
+        delete from sent_copies where ${free} and created_at < now() - ${ms(sql, OLD_MS)}
+        returning message_id as id, blob_id as "blobId"`
     : [];
+  await dropBlobs(
+    sql,
+    copy.app,
+    gone.flatMap(({ blobId }) => blobId ?? []),
+  );
   await sql`
     update sent_copies set attempts = ${copy.attempts}, next_attempt_at = now() + ${ms(sql, waitMs)},
       claimed_until = now() + ${ms(sql, waitMs)}

@@ -1,12 +1,14 @@
+import { putBlob } from '../db/blobs.ts';
 import type { GrantMailbox, GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import type { Grant } from '../grants/grants.ts';
 import { type Log, withoutAddresses } from '../log.ts';
+import { type MailBytes, readBytes } from '../providers/mail-bytes.ts';
 import type { OutgoingMail, SendOutcome } from '../providers/provider.ts';
 import type { SendResult } from '../tracking/messages.ts';
 import { type Telling, type ToldMail, telling } from '../tracking/send-facts.ts';
 import type { Ledger } from './ledger.ts';
 import { failureTold } from './refusals.ts';
-import type { NewSentCopy } from './sent-copies.ts';
+import { type NewSentCopy, putSentCopy } from './sent-copies.ts';
 
 export interface HandingDeps extends GrantMailboxDeps {
   readonly log: Log;
@@ -27,11 +29,13 @@ export interface Handover {
   readonly message: string;
   readonly mail: OutgoingMail;
   /** What the sender keeps of it, under the Message-ID it left with; asked once it was sent, where Sent is left to us. */
-  copy(messageId: string): Promise<Buffer>;
+  copy(messageId: string): Promise<MailBytes>;
   /** The application wants to be told of every send, not only of those that it is not answered. */
   readonly tells: boolean;
   /** What is told of the mail. */
   told(): ToldMail;
+  /** Asked where the mail certainly did not go out; true: that is not to be recorded, the mail will be handed over again. */
+  putOff?(outcome: SendOutcome): Promise<boolean>;
 }
 
 /**
@@ -104,8 +108,12 @@ async function recordOutcome(
   const { message } = handover;
   try {
     const copy = outcome.kind === 'sent' && mailbox.wantsCopy() ? await copyOf(deps, grant, handover, outcome) : null;
-    const settlement = { app, id: message, result: resultOf(outcome), telling: tellingOf(handover, outcome) };
-    await deps.ledger.settle({ settlement, copy });
+    const isWhole = copy !== null && Buffer.isBuffer(copy.raw);
+    if (!(await isPutOff(handover, outcome))) {
+      const settlement = { app, id: message, result: resultOf(outcome), telling: tellingOf(handover, outcome) };
+      await deps.ledger.settle({ settlement, copy: isWhole ? { ...copy, raw: copy.raw } : null });
+    }
+    if (copy !== null && !isWhole) await keepLargeCopy(deps, copy);
     if (outcome.kind === 'unauthorised' && (await mailbox.expire())) {
       deps.log.warn({ app, grant: grantId, reason: withoutAddresses(outcome.reason) }, 'grant.expired');
     }
@@ -114,18 +122,35 @@ async function recordOutcome(
   }
 }
 
+async function isPutOff({ putOff }: Handover, outcome: SendOutcome): Promise<boolean> {
+  if (putOff === undefined || outcome.kind === 'sent' || outcome.kind === 'unknown') return false;
+  return await putOff(outcome);
+}
+
 /** Null where it could not be made: the mail itself is sent, and that has to be recorded. */
 async function copyOf(
   deps: HandingDeps,
   { app, id: grantId }: Grant,
   { message, copy }: Handover,
   { messageId }: { readonly messageId: string },
-): Promise<NewSentCopy | null> {
+): Promise<MadeCopy | null> {
   try {
     return { app, message, grantId, messageId, raw: await copy(messageId) };
   } catch (error) {
     deps.log.error({ app, message, err: error }, 'sent_copy.not_made');
     return null;
+  }
+}
+
+type MadeCopy = Omit<NewSentCopy, 'raw'> & { readonly raw: MailBytes };
+
+/** After the result, which is not to wait for it: writing it down takes a second. */
+async function keepLargeCopy(deps: HandingDeps, copy: MadeCopy): Promise<void> {
+  const { app, message } = copy;
+  try {
+    await putSentCopy(deps.sql, { ...copy, raw: await putBlob(deps.sql, app, readBytes(copy.raw)) });
+  } catch (error) {
+    deps.log.error({ app, message, err: error }, 'sent_copy.not_made');
   }
 }
 

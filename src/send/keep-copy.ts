@@ -98,6 +98,7 @@ async function ask(deps: KeepDeps, grant: Grant, copy: Copy, signal: AbortSignal
     return threw(error);
   }
   if (mailbox === null) return { kind: 'unauthorised', reason: 'the grant has no credentials' };
+  if (copy.raw === null) return { kind: 'refused', reason: 'its bytes have gone' };
   try {
     const outcome = await mailbox.keepCopy({ messageId: copy.header, raw: copy.raw }, signal);
     if (outcome.kind === 'unauthorised' && (await mailbox.expire())) {

@@ -4,9 +4,9 @@ import { transaction } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
 import { failureOf } from '../tracking/failure.ts';
 import {
-  isUnstorable,
   type Reservation,
   type Reserved,
+  refusedReservation,
   reserveAll,
   type Settlement,
   settleAll,
@@ -28,7 +28,7 @@ export interface Ledger {
 
 export interface Result {
   readonly settlement: Settlement;
-  readonly copy: NewSentCopy | null;
+  readonly copy: (NewSentCopy & { readonly raw: Buffer }) | null;
 }
 
 export interface LedgerDeps {
@@ -98,7 +98,8 @@ export function makeLedger({ sql, log, onFacts, retryMs = RETRY_MS }: LedgerDeps
         await reserve(reservation);
         return 'reserved';
       } catch (error) {
-        if (isUnstorable(error)) return 'unstorable';
+        const refused = refusedReservation(error);
+        if (refused !== null) return refused;
         throw error;
       }
     },

@@ -168,7 +168,7 @@ describe('recovery of many', () => {
 
   it('asks eight mailboxes at once, each for one message at a time', async () => {
     const slow: Behaviour = async () => {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 150)); // longer than a busy machine takes to begin with all eight
       return { kind: 'absent' };
     };
     const grants = await Promise.all(Array.from({ length: 12 }, () => mailbox(slow)));

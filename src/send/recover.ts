@@ -12,9 +12,10 @@ import {
   type StoredMessage,
   settleAll,
 } from '../tracking/messages.ts';
-import { type Telling, telling } from '../tracking/send-facts.ts';
+import { type Telling, type ToldMail, telling } from '../tracking/send-facts.ts';
 import { DEADLINE_MS } from './handing-over.ts';
 import { conclusionTold } from './refusals.ts';
+import { scheduledTold } from './schedules.ts';
 import { withinLimit } from './time-limit.ts';
 
 export interface RecoveryDeps extends GrantMailboxDeps {
@@ -120,7 +121,8 @@ async function recoverMailbox(deps: RecoveryDeps, messages: StoredMessage[], cut
 async function bringToRest(deps: RecoveryDeps, message: StoredMessage, result: SendResult): Promise<boolean> {
   const fields = { app: message.app, grant: message.grantId, message: wireId('msg', message.id) };
   try {
-    const settlement = { app: message.app, id: message.id, result, telling: tellingOf(result) };
+    const mail = await scheduledTold(deps.sql, message.app, message.id);
+    const settlement = { app: message.app, id: message.id, result, telling: tellingOf(result, mail) };
     const { changed, told } = await settleAll(deps.sql, [settlement]);
     if (told) deps.onFacts?.();
     if (changed.size === 0) return false;
@@ -137,8 +139,8 @@ async function bringToRest(deps: RecoveryDeps, message: StoredMessage, result: S
 
 const ABANDONED = telling(true, null, conclusionTold('the process ended before handing the mail over'));
 
-function tellingOf(result: SendResult): Telling {
-  return telling(true, null, result.state === 'failed' ? conclusionTold(result.error.reason) : null);
+function tellingOf(result: SendResult, mail: ToldMail | null): Telling {
+  return telling(true, mail, result.state === 'failed' ? conclusionTold(result.error.reason) : null);
 }
 
 const UNWRITTEN: SendResult = {

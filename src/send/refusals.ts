@@ -33,6 +33,15 @@ export function unknownParentRefusal(reference: string): ApiError {
   );
 }
 
+/** The message whose id this try was given is being sent, or was. */
+export function takenRefusal(): ApiError {
+  return new ApiError(
+    409,
+    'api.concurrent_idempotent_request',
+    'This message is being sent by another request, or was sent by one.',
+  );
+}
+
 export function unsupportedProviderRefusal(provider: string): ApiError {
   return new ApiError(400, 'api.invalid_request_error', `Sending through ${provider} grants is not supported yet.`);
 }
@@ -69,12 +78,17 @@ export function failureTold(outcome: Exclude<Failure, { readonly kind: 'unknown'
   };
 }
 
-/** What was found out of a send that nobody was answered, and that no answer therefore tells. */
-export function conclusionTold(message: string): SendFailure {
-  const reason = 'The message has not been sent.';
-  return { reason, error: { type: 'api.provider_error', message, statusCode: null, providerError: null } };
+/** The same of a mail that could not even be handed over. */
+export function refusalTold({ type, message, status }: ApiError): SendFailure {
+  return { reason: NOT_SENT, error: { type, message, statusCode: status, providerError: null } };
 }
 
+/** What was found out of a send that nobody was answered, and that no answer therefore tells. */
+export function conclusionTold(message: string): SendFailure {
+  return { reason: NOT_SENT, error: { type: 'api.provider_error', message, statusCode: null, providerError: null } };
+}
+
+const NOT_SENT = 'The message has not been sent.';
 const REFUSED_MAIL = 'The mail provider refused the message.';
 
 /** What is said whether a mail was to be sent or read. */

@@ -6,6 +6,7 @@ import { type Sender, startSender, TRACKING_URL } from '../../test/support/sende
 import { eventually } from '../../test/support/service.ts';
 import { transaction } from '../db/transaction.ts';
 import { deleteGrant, expireGrant, type Grant, saveGrant } from '../grants/grants.ts';
+import { wholeOf } from '../providers/mail-bytes.ts';
 import type { CopyOutcome, ImapCredentials, Provider, SentCopy } from '../providers/provider.ts';
 import { linkUrl, pixelUrl } from '../tracking/token.ts';
 import type { CopyCounts } from './keep-copy.ts';
@@ -94,7 +95,7 @@ describe('the copy for Sent', () => {
       tracking_options: { opens: true, links: true },
     });
     assert.equal(await round(), 1);
-    const mail = await PostalMime.parse(kept[0]?.raw ?? '');
+    const mail = await PostalMime.parse(await wholeOf(kept[0]?.raw ?? Buffer.alloc(0)));
     const [stored] = await sender.database.sql`select message_id, created_at from messages order by id desc limit 1`;
     assert.equal(mail.messageId, stored?.message_id);
     assert.equal(kept[0]?.messageId, stored?.message_id);
