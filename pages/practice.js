@@ -52,6 +52,8 @@ async function poll() {
   setTimeout(poll, POLL_MS);
 }
 
+const KINDS = { INBOX: 'answer', DRAFTS: 'draft' };
+
 function item(mail) {
   const isAnswer = mail.folder === 'INBOX';
   const people = isAnswer ? mail.from : mail.to;
@@ -65,7 +67,7 @@ function item(mail) {
     }),
     element('time', { dateTime: date.toISOString(), textContent: shortDate(date) }),
     element('span', { className: 'what', textContent: mail.subject || '(no subject)' }),
-    element('span', { className: 'kind', textContent: isAnswer ? 'answer' : '' }),
+    element('span', { className: 'kind', textContent: KINDS[mail.folder] ?? '' }),
   );
   link.dataset.id = mail.id;
   return element('li', { className: isAnswer ? 'answer' : '' }, link);

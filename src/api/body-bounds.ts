@@ -1,5 +1,6 @@
 // What is asked of every body before anything else looks at it. A schema names all that is wrong, so what it may meet
 // has to be bounded: 3 MB of wrong items held the process for 4.6 s.
+import { isUtf8 } from 'node:buffer';
 import { ApiError, invalid } from '../errors.ts';
 import { fieldName } from './validation.ts';
 
@@ -53,6 +54,18 @@ export function checkBounds(body: unknown, nulAllowedIn: readonly string[] = [])
     path.pop();
   };
   visit(body);
+}
+
+/** JSON in strict UTF-8; nothing at all is undefined. Throws a 400. */
+export function parseJson(bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined;
+  if (!isUtf8(bytes)) throw invalidJson('it is not UTF-8');
+  try {
+    return JSON.parse(bytes.toString('utf8').replace(/^\uFEFF/, ''));
+  } catch (error) {
+    // A RangeError: nested deeper than the parser can follow.
+    throw error instanceof SyntaxError || error instanceof RangeError ? invalidJson(error.message) : error;
+  }
 }
 
 export function invalidJson(where: string): ApiError {

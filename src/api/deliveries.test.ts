@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type NotifyGround, notifyGround } from '../../test/support/notify-ground.ts';
 import { rest } from '../../test/support/resting.ts';
+import { injected, rulesOf } from '../../test/support/watched-answers.ts';
 import { createKey } from '../grants/keys.ts';
 import { uuidTime, uuidv7, wireId } from '../ids.ts';
 import { generateSecret, parseKeyring } from '../keyring.ts';
@@ -49,6 +50,8 @@ async function historyApi(t: { after(release: () => Promise<void>): void }): Pro
     ],
   });
   const { key } = await createKey(sql, app);
+  await http.ready();
+  const rules = rulesOf(http);
   t.after(async () => {
     await http.close();
     await ground.drop();
@@ -66,6 +69,7 @@ async function historyApi(t: { after(release: () => Promise<void>): void }): Pro
         headers: { authorization: `Bearer ${key}` },
         ...(body === undefined ? {} : { payload: body }),
       });
+      assert.deepEqual(rules(injected({ method, path }, answer)), [], `${method} ${path}`);
       const { data, error, next_cursor: next } = answer.json();
       return { status: answer.statusCode, data, list: data, next, error };
     },

@@ -25,17 +25,20 @@ import {
   readTimes,
 } from './history-wire.ts';
 import { caller, type Routes } from './http.ts';
-import { readOwnQuery } from './query.ts';
+import { operation } from './operation.ts';
+import { oneOf, readOwnQuery } from './query.ts';
 import { answer } from './respond.ts';
+import { Counters, DeliveryInFull, DeliverySchema, Replayed as ReplayedSchema } from './schemas/deliveries.ts';
+import { answerOf, listOf, NEXT_CURSOR } from './schemas/envelopes.ts';
 
 export interface DeliveryRoutesDeps extends ReplayDeps {
   /** Where the destinations are: `/v3/webhooks`. */
-  readonly base: string;
+  readonly base: keyof typeof KINDS;
   /** The destination of this application with this wire id; refuses an unknown one. */
   readonly find: (app: number, name: string) => Promise<{ readonly id: string }>;
 }
 
-const Second = Type.Optional(Type.Integer({ minimum: 0 }));
+const Second = Type.Optional(Type.Integer({ minimum: 0, description: 'Unix seconds' }));
 const ReplayBody = Type.Object(
   {
     since: Second,
@@ -55,6 +58,68 @@ type OneDelivery = { Params: { id: string; notification_id: string } };
 const RANGE_ONLY = ['since', 'until', 'states', 'trigger_types', 'page_token'] as const;
 const NO_DELIVERY = 'Notification not found: nothing of this id was or is to be delivered here.';
 
+const LIST = {
+  state: oneOf(DELIVERY_STATES, { description: 'Only those that stand so' }),
+  ...LIST_PARAMETERS,
+};
+const KINDS = {
+  '/v3/webhooks': { tag: 'Webhooks', name: 'Webhook', one: 'a webhook' },
+  '/v3/channels/pubsub': { tag: 'Pub/Sub channels', name: 'PubSubChannel', one: 'a channel' },
+} as const;
+
+function operationsOf(
+  base: keyof typeof KINDS,
+): Record<'replay' | 'counters' | 'list' | 'get' | 'retry', ReturnType<typeof operation>> {
+  const { tag, name, one } = KINDS[base];
+  const destination = { id: `${one[0]?.toUpperCase()}${one.slice(1)}: its id.` };
+  const delivery = { ...destination, notification_id: 'A notification: its id.' };
+  return {
+    replay: operation({
+      id: `replay${name}`,
+      tag,
+      summary: `Deliver again to ${one}`,
+      description: 'Either notification_ids, or since and what else narrows the range.',
+      params: destination,
+      query: {},
+      body: ReplayBody,
+      example: { since: 1795297551, states: ['held', 'exhausted'] },
+      answers: { 200: answerOf(ReplayedSchema, NEXT_CURSOR) },
+    }),
+    counters: operation({
+      id: `count${name}Deliveries`,
+      tag,
+      summary: `Count the deliveries to ${one}`,
+      params: destination,
+      query: {},
+      answers: { 200: answerOf(Counters) },
+    }),
+    list: operation({
+      id: `list${name}Deliveries`,
+      tag,
+      summary: `List the deliveries to ${one}, newest first`,
+      params: destination,
+      query: LIST,
+      answers: { 200: listOf(DeliverySchema, NEXT_CURSOR) },
+    }),
+    get: operation({
+      id: `get${name}Delivery`,
+      tag,
+      summary: `Find a delivery to ${one}, attempt by attempt`,
+      params: delivery,
+      query: {},
+      answers: { 200: answerOf(DeliveryInFull) },
+    }),
+    retry: operation({
+      id: `retry${name}Delivery`,
+      tag,
+      summary: `Deliver one notification to ${one} again at once`,
+      params: delivery,
+      query: {},
+      answers: { 200: answerOf(DeliveryInFull) },
+    }),
+  };
+}
+
 /** Deliveries of the destinations below `base`. */
 export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
   const { sql, base, find } = deps;
@@ -65,43 +130,44 @@ export function deliveryRoutes(deps: DeliveryRoutesDeps): Routes {
     return { ...deliveryToWire(found.delivery), attempts: found.attempts.map(attemptToWire) };
   };
 
+  const operations = operationsOf(base);
   return (http) => {
-    http.post<One & { Body: Body }>(`${base}/:id/replay`, { schema: { body: ReplayBody } }, async (request) => {
+    http.post<One & { Body: Body }>(`${base}/:id/replay`, operations.replay, async (request) => {
       const { app } = caller(request);
-      readOwnQuery(request, []);
+      readOwnQuery(request, {});
       const { id } = await find(app, request.params.id);
       const replayed = await replay(deps, app, id, readOrder(request.body));
       if (replayed.kind !== 'replayed') throw refusalOf(replayed);
       return answer(request, replayedToWire(replayed), nextCursor(replayed));
     });
 
-    http.get<One>(`${base}/:id/counters`, async (request) => {
+    http.get<One>(`${base}/:id/counters`, operations.counters, async (request) => {
       const { app } = caller(request);
-      readOwnQuery(request, []);
+      readOwnQuery(request, {});
       const { id } = await find(app, request.params.id);
       const counters = await readCounters({ sql }, app, [id]);
       return answer(request, countersToWire(counters.get(id)));
     });
 
-    http.get<One>(`${base}/:id/deliveries`, async (request) => {
+    http.get<One>(`${base}/:id/deliveries`, operations.list, async (request) => {
       const { app } = caller(request);
       const { id } = await find(app, request.params.id);
-      const query = readOwnQuery(request, ['state', ...LIST_PARAMETERS]);
-      const order = { ...readListOrder(query), state: query.oneOf('state', DELIVERY_STATES) };
+      const query = readOwnQuery(request, LIST);
+      const order = { ...readListOrder(query), state: query.state };
       const page = await listDeliveries(sql, app, id, order);
       return answer(request, page.items.map(deliveryToWire), nextCursor(page));
     });
 
-    http.get<OneDelivery>(`${base}/:id/deliveries/:notification_id`, async (request) => {
+    http.get<OneDelivery>(`${base}/:id/deliveries/:notification_id`, operations.get, async (request) => {
       const { app } = caller(request);
-      readOwnQuery(request, []);
+      readOwnQuery(request, {});
       const { id } = await find(app, request.params.id);
       return answer(request, await shown(app, id, readNotificationId(request.params.notification_id)));
     });
 
-    http.post<OneDelivery>(`${base}/:id/deliveries/:notification_id/retry`, async (request) => {
+    http.post<OneDelivery>(`${base}/:id/deliveries/:notification_id/retry`, operations.retry, async (request) => {
       const { app } = caller(request);
-      readOwnQuery(request, []);
+      readOwnQuery(request, {});
       const { id } = await find(app, request.params.id);
       const notificationId = readNotificationId(request.params.notification_id);
       const retried = await retryDelivery(deps, app, id, notificationId);

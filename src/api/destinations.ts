@@ -5,19 +5,21 @@ import { nameOf } from '../notify/destination-rules.ts';
 import type { Subscription, SubscriptionChanges } from '../notify/subscriptions.ts';
 
 const settings = {
-  status: Type.Optional(Type.String()),
+  status: Type.Optional(Type.String({ description: 'active, or pause (also paused, inactive)' })),
   description: Type.Optional(Type.String({ maxLength: 1024 })),
   notification_email_addresses: Type.Optional(
     Type.Array(Type.String({ minLength: 3, maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+$' }), {
       maxItems: 20,
     }),
   ),
-  compressed_delivery: Type.Optional(Type.Boolean()),
+  compressed_delivery: Type.Optional(Type.Boolean({ description: 'Whether payloads are compressed by gzip.' })),
 };
 
-export const newDestination = { trigger_types: Type.Array(Type.String(), { minItems: 1 }), ...settings };
+const TRIGGERS = { minItems: 1, description: 'Names as those of Trigger.' };
+
+export const newDestination = { trigger_types: Type.Array(Type.String(), TRIGGERS), ...settings };
 export const changedDestination = {
-  trigger_types: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  trigger_types: Type.Optional(Type.Array(Type.String(), TRIGGERS)),
   ...settings,
 };
 

@@ -5,28 +5,28 @@ import type { Attempt, Delivery, ListOrder } from '../notify/delivery-list.ts';
 import { parseTriggers } from '../notify/destination-rules.ts';
 import type { Page } from '../notify/windows.ts';
 import { seconds } from './destinations.ts';
-import { LAST_SECOND, type QueryReader, UNIX_SECONDS } from './query.ts';
+import { integer, LAST_SECOND, list, second, text, UNIX_SECONDS, type ValuesOf } from './query.ts';
 
 /** The parameters that both lists have. `trigger_type` is what the items call it. */
-export const LIST_PARAMETERS = [
-  'trigger_types',
-  'trigger_type',
-  'message_id',
-  'since',
-  'until',
-  'limit',
-  'page_token',
-] as const;
+export const LIST_PARAMETERS = {
+  trigger_types: list('Only those of these triggers'),
+  trigger_type: list('The same: what the items call it'),
+  message_id: text('Only what was told of this message'),
+  since: second('Made at this time or later'),
+  until: second('Made before this time'),
+  limit: integer({ min: 1, max: 200, fallback: 50 }, 'How many at most'),
+  page_token: text('The next_cursor of the page before'),
+};
 
-export function readListOrder(query: QueryReader): ListOrder {
-  const [many, one] = [query.list('trigger_types'), query.list('trigger_type')];
+export function readListOrder(query: ValuesOf<typeof LIST_PARAMETERS>): ListOrder {
+  const { trigger_types: many, trigger_type: one } = query;
   const triggers = many === undefined ? one : [...many, ...(one ?? [])];
   return {
-    limit: query.integer('limit', { min: 1, max: 200 }) ?? 50,
-    before: readCursor(query.text('page_token')),
+    limit: query.limit,
+    before: readCursor(query.page_token),
     triggers: triggers === undefined ? undefined : parseTriggers(triggers),
-    messageId: readMessageId(query.text('message_id')),
-    ...readTimes(query.second('since'), query.second('until')),
+    messageId: readMessageId(query.message_id),
+    ...readTimes(query.since, query.until),
   };
 }
 

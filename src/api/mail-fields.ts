@@ -3,15 +3,18 @@ import { type Static, Type } from '@sinclair/typebox';
 import { invalid } from '../errors.ts';
 import type { Attachment, Header, Person } from '../send/compose.ts';
 
-export const PersonSchema = Type.Object({ email: Type.String(), name: Type.Optional(Type.String()) });
-export const HeaderSchema = Type.Object({ name: Type.String(), value: Type.String() });
+export const PersonSchema = Type.Object(
+  { email: Type.String(), name: Type.Optional(Type.String()) },
+  { title: 'Person' },
+);
+export const HeaderSchema = Type.Object({ name: Type.String(), value: Type.String() }, { title: 'Header' });
 export const AttachmentSchema = Type.Object({
-  id: Type.Optional(Type.String()),
+  id: Type.Optional(Type.String({ description: 'Not supported: refused.' })),
   filename: Type.Optional(Type.String()),
   content_type: Type.Optional(Type.String()),
-  content: Type.Optional(Type.String()),
-  content_id: Type.Optional(Type.String()),
-  content_disposition: Type.Optional(Type.String()),
+  content: Type.Optional(Type.String({ description: 'Base64.' })),
+  content_id: Type.Optional(Type.String({ description: 'Makes it inline: the body refers to it as cid:…' })),
+  content_disposition: Type.Optional(Type.String({ description: 'inline or attachment' })),
   is_inline: Type.Optional(Type.Boolean()),
 });
 
@@ -70,28 +73,41 @@ export function headers(
 
 export function attachments(list: readonly Static<typeof AttachmentSchema>[] | undefined): Attachment[] {
   return (list ?? []).map((given, index) => {
-    const at = `attachments[${index}]`;
-    if (given.content === undefined) {
-      if (given.id !== undefined) throw invalid(`${at}.id`, 'is not supported yet: send the content');
-      throw invalid(`${at}.content`, 'is required');
+    const at = (member: string): string => `attachments[${index}].${member}`;
+    if (given.id !== undefined && given.id !== '' && given.content === undefined) {
+      throw invalid(at('id'), 'is not supported: send the content, or the file as multipart/form-data');
     }
-    const filename = oneLine(`${at}.filename`, given.filename || `attachment-${index + 1}`);
-    const contentType = given.content_type || 'application/octet-stream';
-    if (!MEDIA_TYPE.test(contentType) || /^multipart\//i.test(contentType)) {
-      throw invalid(`${at}.content_type`, 'must be a media type such as application/pdf, and not multipart');
-    }
-    const contentId = given.content_id?.replace(/^<(.*)>$/, '$1');
-    if (contentId && !CONTENT_ID.test(contentId)) {
-      throw invalid(`${at}.content_id`, 'must have at most 250 visible ASCII characters and no angle brackets');
-    }
+    if (given.content === undefined) throw invalid(at('content'), 'is required');
     return {
-      filename,
-      contentType,
-      content: fromBase64(`${at}.content`, given.content),
-      isInline: isInline(`${at}.content_disposition`, given),
-      ...(contentId && { contentId }),
+      ...described(at, given, index + 1),
+      content: fromBase64(at('content'), given.content),
+      isInline: isInline(at('content_disposition'), given),
     };
   });
+}
+
+interface Description {
+  readonly filename?: string | undefined;
+  readonly content_type?: string | undefined;
+  readonly content_id?: string | undefined;
+}
+
+/** What is said of the attachment that is the `number`th; `at` names a member of it in a refusal. */
+export function described(
+  at: (member: keyof Description) => string,
+  given: Description,
+  number: number,
+): Pick<Attachment, 'filename' | 'contentType' | 'contentId'> {
+  const filename = oneLine(at('filename'), given.filename || `attachment-${number}`);
+  const contentType = given.content_type || 'application/octet-stream';
+  if (!MEDIA_TYPE.test(contentType) || /^multipart\//i.test(contentType)) {
+    throw invalid(at('content_type'), 'must be a media type such as application/pdf, and not multipart');
+  }
+  const contentId = given.content_id?.replace(/^<(.*)>$/, '$1');
+  if (contentId && !CONTENT_ID.test(contentId)) {
+    throw invalid(at('content_id'), 'must have at most 250 visible ASCII characters and no angle brackets');
+  }
+  return { filename, contentType, ...(contentId && { contentId }) };
 }
 
 /** With line breaks or without, padded or not, also URL-safe: encoders differ. */

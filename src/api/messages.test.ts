@@ -76,7 +76,7 @@ describe('bad input is told by field and rule', () => {
     [
       'an uploaded attachment',
       { to: [kim], attachments: [{ id: 'upload' }] },
-      /^attachments\[0\]\.id is not supported yet/,
+      /^attachments\[0\]\.id is not supported: /,
     ],
     ['a filename with a line break', file({ filename: 'a\r\nX: y' }), /^attachments\[0\]\.filename must not/],
     [
@@ -91,10 +91,10 @@ describe('bad input is told by field and rule', () => {
       file({ content_disposition: 'form-data' }),
       /^attachments\[0\]\.content_disposition must/,
     ],
-    ['a scheduled time', { to: [kim], send_at: 4_000_000_000 }, /^send_at is not supported yet$/],
-    ['a draft', { to: [kim], use_draft: true }, /^use_draft is not supported yet$/],
-    ['a template', { to: [kim], template: { id: 'x' } }, /^template is not supported yet$/],
-    ['a signature', { to: [kim], signature_id: 'x' }, /^signature_id is not supported yet$/],
+    ['a scheduled time', { to: [kim], send_at: 4_000_000_000 }, /^send_at must be at most 30 days ahead, and is \d+ days ahead$/],
+    ['a draft', { to: [kim], use_draft: true }, /^use_draft is not supported: /],
+    ['a template', { to: [kim], template: { id: 'x' } }, /^template is not supported: /],
+    ['a signature', { to: [kim], signature_id: 'x' }, /^signature_id is not supported: /],
     [
       'a custom hostname',
       { to: [kim], tracking_options: { opens: true, domain_name: 'track.example.com' } },

@@ -11,25 +11,48 @@ import {
 } from '../notify/notification-list.ts';
 import { LIST_PARAMETERS, nextCursor, readListOrder, standingToWire, subjectToWire } from './history-wire.ts';
 import { caller, type Routes } from './http.ts';
-import { readOwnQuery } from './query.ts';
+import { operation } from './operation.ts';
+import { readOwnQuery, text } from './query.ts';
 import { answer } from './respond.ts';
+import { NotificationInFull, NotificationSchema } from './schemas/deliveries.ts';
+import { answerOf, listOf, NEXT_CURSOR } from './schemas/envelopes.ts';
 
 type One = { Params: { id: string } };
+
+const LIST = { grant_id: text('Only what was told of this grant'), ...LIST_PARAMETERS };
+
+const OPERATIONS = {
+  list: operation({
+    id: 'listNotifications',
+    tag: 'Notifications',
+    summary: 'List notifications, newest first',
+    query: LIST,
+    answers: { 200: listOf(NotificationSchema, NEXT_CURSOR) },
+  }),
+  get: operation({
+    id: 'getNotification',
+    tag: 'Notifications',
+    summary: 'Find a notification, its payload and where it went',
+    params: { id: 'A notification: the id of its payload.' },
+    query: {},
+    answers: { 200: answerOf(NotificationInFull) },
+  }),
+};
 
 /** `/v3/notifications`. */
 export function notificationRoutes({ sql }: { readonly sql: Sql }): Routes {
   return (http) => {
-    http.get('/v3/notifications', async (request) => {
-      const query = readOwnQuery(request, ['grant_id', ...LIST_PARAMETERS]);
+    http.get('/v3/notifications', OPERATIONS.list, async (request) => {
+      const query = readOwnQuery(request, LIST);
       const page = await listNotifications(sql, caller(request).app, {
         ...readListOrder(query),
-        grantId: readGrantId(query.text('grant_id')),
+        grantId: readGrantId(query.grant_id),
       });
       return answer(request, page.items.map(toWire), nextCursor(page));
     });
 
-    http.get<One>('/v3/notifications/:id', async (request) => {
-      readOwnQuery(request, []);
+    http.get<One>('/v3/notifications/:id', OPERATIONS.get, async (request) => {
+      readOwnQuery(request, {});
       const id = fromWireId('ntf', request.params.id);
       const found = id === null ? null : await readNotification(sql, caller(request).app, id);
       if (found === null) throw new ApiError(404, 'api.not_found_error', 'Notification not found.');

@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { Email } from 'postal-mime';
 import { invalid } from '../errors.ts';
 import { uuidv7 } from '../ids.ts';
-import { compose, messageIdHeader, type Person, threadOf } from '../send/compose.ts';
+import { composeWhole, messageIdHeader, type Person, threadOf } from '../send/compose.ts';
 import { plainText } from '../snippet.ts';
 import { HeaderSchema, headers, PersonSchema, person } from './mail-fields.ts';
 import { escapeHtml, persons, textOf } from './practice-view.ts';
@@ -50,7 +50,7 @@ export async function composeReply(original: Email, recipients: readonly string[
   );
   const messageId = messageIdHeader(uuidv7(), from.email);
   const subject = original.subject ?? '';
-  const raw = await compose({
+  const raw = await composeWhole({
     messageId,
     date: new Date(),
     from,

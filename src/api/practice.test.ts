@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
 import { type Called, type Sender, startSender, TRACKING_URL } from '../../test/support/sender.ts';
+import { practiceStore } from '../grants/practice-mail.ts';
+import { uuidv7 } from '../ids.ts';
 
 let sender: Sender;
 let cookie = '';
@@ -47,6 +49,23 @@ describe('the list', () => {
     assert.equal((await sender.call('GET', '/practice/messages?folder=all&limit=1')).at('data.0.folder'), 'INBOX');
     const whole = await sender.call('GET', `/practice/messages/${id}`);
     assert.deepEqual(whole.at('data.envelope'), ['kim@example.com', 'blind@example.com']);
+  });
+
+  it('holds drafts only where they are asked for', async () => {
+    const store = practiceStore({ sql: sender.database.sql, vault: sender.deps.vault });
+    const { app, id: grantId, email } = sender.grant;
+    const draft = uuidv7();
+    const messageId = `<${draft}.1@practice.test>`;
+    const raw = Buffer.from(`Message-ID: ${messageId}\r\nTo: kim@example.com\r\nSubject: Draft\r\n\r\nNot yet`);
+    await store.keepDraft({ app, grantId, email }, { draft, version: { messageId, raw } });
+    const drafts = await sender.call('GET', '/practice/messages?folder=DRAFTS');
+    assert.deepEqual([drafts.at('data.0.folder'), drafts.at('data.0.subject')], ['DRAFTS', 'Draft']);
+    for (const query of ['', '?folder=SENT', '?folder=INBOX', '?folder=all']) {
+      assert.doesNotMatch((await sender.call('GET', `/practice/messages${query}`)).text, /DRAFTS/, query);
+    }
+    const id = String(drafts.at('data.0.id'));
+    assert.match((await sender.call('GET', `/practice/messages/${id}/view`)).text, /Not yet/);
+    assert.equal((await sender.call('POST', `/practice/messages/${id}/reply`, { text: 'No' })).status, 400);
   });
 
   it('is of the own application by key, of all for the operator, of nobody without either', async () => {

@@ -18,7 +18,7 @@ import { type AnyRequest, type Http, practiceCaller, type Routes } from './http.
 import { practiceGrantRoutes } from './practice-grants.ts';
 import { composeReply, ReplyBody } from './practice-reply.ts';
 import { contentOf, parseMail, readMail, viewDocument, viewPolicy } from './practice-view.ts';
-import { readQuery } from './query.ts';
+import { boolean, integer, oneOf, readQuery } from './query.ts';
 import { answer } from './respond.ts';
 
 interface OneMail {
@@ -55,17 +55,25 @@ function pageRoutes(http: Http): void {
   }
 }
 
+const LIST = {
+  // Mail that was sent, unless the reader's answers are asked for as well; drafts only where they are named.
+  folder: oneOf(['SENT', 'INBOX', 'DRAFTS', 'all'], {
+    fallback: 'SENT',
+    description: 'Mail that was sent, answers to it, drafts; or both of the former',
+  }),
+  limit: integer({ min: 1, max: 1000, fallback: 200 }, 'How many at most'),
+};
+const VIEW = { images: boolean('Whether pictures are loaded from elsewhere') };
+
 function mailRoutes(http: Http, deps: SendDeps): void {
   const { sql } = deps;
   const keepReceived = practiceInbox({ sql });
 
   http.get('/practice/messages', async (request) => {
-    const query = readQuery(request);
-    // Mail that was sent, unless the reader's answers are asked for as well.
-    const folder = query.oneOf('folder', ['SENT', 'INBOX', 'all']) ?? 'SENT';
+    const query = readQuery(request, LIST);
     const list = await listPracticeMail(sql, practiceCaller(request).app, {
-      folder: folder === 'all' ? null : folder,
-      limit: query.integer('limit', { min: 1, max: 1000 }) ?? 200,
+      folder: query.folder === 'all' ? null : query.folder,
+      limit: query.limit,
     });
     return answer(request, list.map(mailToWire));
   });
@@ -81,7 +89,7 @@ function mailRoutes(http: Http, deps: SendDeps): void {
   });
 
   http.get<OneMail>('/practice/messages/:id/view', async (request, reply) => {
-    const images = readQuery(request).boolean('images') ?? true;
+    const { images = true } = readQuery(request, VIEW);
     const { kept, mail } = await parsed(deps, request);
     reply.header('x-dns-prefetch-control', 'off');
     // An answer is read by the sender, who must not be counted as a reader of what it quotes.

@@ -7,6 +7,8 @@ export const JSON_TYPE = 'application/json';
 export const BODY_LIMIT = 3 * 1024 * 1024;
 /** The SDKs send up to 3 MB of attachments as JSON, which base64 makes 4 MB, and the body besides. */
 export const SEND_BODY_LIMIT = 6 * 1024 * 1024;
+/** The files and the JSON part of multipart/form-data together. */
+export const FORM_LIMIT = 25 * 1024 * 1024;
 
 const RETRY_AFTER_SECONDS = 5;
 
@@ -90,13 +92,14 @@ const FRAMEWORK: Readonly<Record<string, Told>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: {
     status: 413,
     type: 'api.invalid_request_error',
-    message: 'The request body is too large: JSON bodies may have 3 MB, those of a send 6 MB.',
+    message:
+      'The request body is too large: JSON bodies may have 3 MB, those of a send and a draft 6 MB. Larger attachments go as multipart/form-data, up to 25 MB.',
   },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     status: 415,
     type: 'api.invalid_request_error',
     message:
-      'Unsupported Content-Type: send application/json (multipart, for attachments of 3 MB and more, is not built yet).',
+      'Unsupported Content-Type: send application/json, or multipart/form-data where a mail or a draft is taken.',
   },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     ...BAD_REQUEST,

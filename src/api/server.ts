@@ -10,6 +10,9 @@ import type { Log } from '../log.ts';
 import { makeGuard } from './auth.ts';
 import { checkBounds, invalidJson } from './body-bounds.ts';
 import { appOf, type Http, type Routes } from './http.ts';
+import { describeRoutes } from './openapi.ts';
+import { openApiRoutes } from './openapi-routes.ts';
+import type { RateLimiter } from './rate-limits.ts';
 import { BODY_LIMIT, errorBody, JSON_TYPE, refusalOf } from './respond.ts';
 import { makeRouteMap } from './route-map.ts';
 import { signInRoutes } from './sign-in.ts';
@@ -21,6 +24,8 @@ export interface ApiDeps {
   readonly ring: SessionKeys;
   /** An origin, such as https://mail.example.com. */
   readonly publicUrl: string;
+  /** Not given: nobody is limited. */
+  readonly limiter?: Pick<RateLimiter, 'check'>;
   /** Unix milliseconds. */
   readonly now?: () => number;
 }
@@ -79,6 +84,8 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
       publicUrl: deps.publicUrl,
     }),
   );
+  const { limiter } = deps;
+  if (limiter !== undefined) http.addHook('onRequest', async (request, reply) => await limiter.check(request, reply));
   acceptJson(http);
   http.addHook('onSend', async (_request, reply, payload) => {
     if (isJson(reply)) reply.header('content-type', JSON_TYPE);
@@ -111,7 +118,10 @@ export function createApi(deps: ApiDeps & { readonly routes: readonly Routes[] }
   http.setErrorHandler((error, request, reply) => refuse(log, error, request, reply));
   http.setNotFoundHandler(notFound);
 
-  for (const routes of [signInRoutes({ sql: deps.sql, sessions, publicUrl: deps.publicUrl }), ...deps.routes]) {
+  const { publicUrl } = deps;
+  describeRoutes(http, publicUrl);
+  const own = [signInRoutes({ sql: deps.sql, sessions, publicUrl }), openApiRoutes({ publicUrl })];
+  for (const routes of [...own, ...deps.routes]) {
     http.register(async (scope) => routes(scope));
   }
   return http;

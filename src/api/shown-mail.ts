@@ -9,7 +9,7 @@ import { mailDetail } from '../replies/mail-detail.ts';
 import { bodyCleaner } from '../send/tracked-body.ts';
 import { waitingCopy } from '../send/waiting-copy.ts';
 import type { MailDetail } from '../tracking/mail-facts.ts';
-import { findMessage, type StoredMessage } from '../tracking/messages.ts';
+import { findMessage, type MessageState, type StoredMessage } from '../tracking/messages.ts';
 import type { TokenKeys } from '../tracking/token.ts';
 import { type Extras, type Fields, mailToWire } from './mail-wire.ts';
 import { type ReadMailDeps, readMail } from './read-mail.ts';
@@ -22,16 +22,18 @@ export type NamedMail =
   | { readonly kind: 'sent'; readonly message: StoredMessage }
   | { readonly kind: 'received'; readonly mail: KnownMail };
 
-/** By our wire id, a provider's id, or a Message-ID with or without angle brackets. What failed to be sent is none. */
+/** By our wire id, a provider's id, or a Message-ID with or without angle brackets. What failed to be sent, or has not been sent yet, is none. */
 export async function findNamed(sql: Query, { app, id: grantId }: Grant, reference: string): Promise<NamedMail | null> {
   if (reference.includes('\0')) return null;
   const isHeader = reference.includes('@') && !reference.startsWith('<');
   const name = isHeader ? `<${reference}>` : reference;
   const message = await findMessage(sql, app, grantId, name);
-  if (message !== null && message.state !== 'failed') return { kind: 'sent', message };
+  if (message !== null && !NOT_SENT.has(message.state)) return { kind: 'sent', message };
   const mail = await findKnownMail(sql, app, grantId, name);
   return mail === null ? null : { kind: 'received', mail };
 }
+
+const NOT_SENT: ReadonlySet<MessageState> = new Set(['failed', 'scheduled', 'cancelled']);
 
 function wantedOf(named: NamedMail): WantedMail {
   return named.kind === 'sent'

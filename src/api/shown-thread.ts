@@ -4,8 +4,12 @@ import { fromWireId, wireId } from '../ids.ts';
 import type { MailContent, WantedMail } from '../providers/watch.ts';
 import { type KnownMail, keepPlace, knownInThread } from '../replies/known-mail.ts';
 import { parties } from '../replies/mail-detail.ts';
+import { type DraftOfThread, draftsInThread } from '../send/draft-list.ts';
+import { findDraft } from '../send/draft-rows.ts';
+import { snippet } from '../snippet.ts';
 import type { Party } from '../tracking/send-facts.ts';
 import { type ThreadMessage, threadMessages } from '../tracking/thread-messages.ts';
+import { draftToWire } from './draft-wire.ts';
 import { STANDARD } from './mail-wire.ts';
 import { readMail } from './read-mail.ts';
 import { findNamed, readNamed, type ShownMail, type ShownMailDeps, sentAt, showMail } from './shown-mail.ts';
@@ -43,8 +47,12 @@ export async function showThread(
   id: string,
   gone: AbortSignal,
 ): Promise<object | null> {
-  const members = fromWireId('thr', id) === null ? [] : await membersOf(deps.sql, grant, id);
-  if (members.length === 0) return null;
+  if (fromWireId('thr', id) === null) return null;
+  const [members, drafts] = await Promise.all([
+    membersOf(deps.sql, grant, id),
+    draftsInThread(deps.sql, grant, id, MOST_MEMBERS),
+  ]);
+  if (members.length === 0) return await draftsAlone(deps, grant, id, drafts);
   const asked = members.slice(-MOST_READ);
   const wanted = asked.map(({ wanted: each }, at) => ({ ...each, withBody: at === asked.length - 1 }));
   const contents = await readMail(deps, grant, wanted, gone);
@@ -54,13 +62,14 @@ export async function showThread(
       await keepPlace(deps.sql, mail, content.place);
   }
   const newest = await newestOf(deps, grant, read, members.at(-1), gone);
-  if (newest === null) return null;
+  if (newest === null) return await draftsAlone(deps, grant, id, drafts);
 
   const all = [...members.slice(0, -asked.length), ...read];
   const found = read.flatMap(({ content }) => content ?? []);
   const received = all.findLast(({ isOwn }) => !isOwn);
   const sent = all.findLast(({ isOwn }) => isOwn);
   const first = all[0] ?? asked[0];
+  const last = all.at(-1);
   return {
     id,
     object: 'thread',
@@ -69,17 +78,62 @@ export async function showThread(
     snippet: newest.detail.snippet,
     participants: participantsOf(grant, read),
     message_ids: all.map((member) => wireId('msg', member.id)),
-    draft_ids: [],
-    folders: [...new Set(read.flatMap(({ content }) => content?.folders ?? ['SENT']))],
+    draft_ids: drafts.map((draft) => wireId('dft', draft.id)),
+    folders: [
+      ...new Set([...read.flatMap(({ content }) => content?.folders ?? ['SENT']), ...drafts.map(() => 'DRAFTS')]),
+    ],
     has_attachments: found.some(({ attachments }) => attachments.length > 0) || newest.detail.attachments.length > 0,
-    has_drafts: false,
+    has_drafts: drafts.length > 0,
     starred: found.some(({ starred }) => starred),
     unread: found.some(({ unread }) => unread),
     ...(first !== undefined && { earliest_message_date: seconds(first.at) }),
     ...(received !== undefined && { latest_message_received_date: seconds(received.at) }),
     ...(sent !== undefined && { latest_message_sent_date: seconds(sent.at) }),
-    latest_draft_or_message: newest.wire,
+    latest_draft_or_message: (await newestDraft(deps, grant, drafts, last?.at)) ?? newest.wire,
   };
+}
+
+/** A thread of which nothing was sent yet, or nothing is left. */
+async function draftsAlone(
+  { sql }: ShownMailDeps,
+  grant: Grant,
+  id: string,
+  drafts: readonly DraftOfThread[],
+): Promise<object | null> {
+  const [newest] = drafts;
+  const draft = newest === undefined ? null : await findDraft(sql, grant, newest.id);
+  if (draft === null) return null;
+  const { mail, starred } = draft;
+  return {
+    id,
+    object: 'thread',
+    grant_id: grant.id,
+    subject: mail.subject,
+    snippet: snippet(mail.body, mail.isPlaintext),
+    participants: onceEach(
+      [mail.from ?? ownerOf(grant), ...mail.to, ...mail.cc].map(({ name = '', email }) => ({ name, email })),
+    ),
+    message_ids: [],
+    draft_ids: drafts.map((each) => wireId('dft', each.id)),
+    folders: ['DRAFTS'],
+    has_attachments: mail.attachments.length > 0,
+    has_drafts: true,
+    starred,
+    unread: false,
+    latest_draft_or_message: draftToWire(grant, draft),
+  };
+}
+
+/** Where it was changed after this time; null where none was. */
+async function newestDraft(
+  { sql }: ShownMailDeps,
+  grant: Grant,
+  [newest]: readonly DraftOfThread[],
+  after: Date | undefined,
+): Promise<object | null> {
+  if (newest === undefined || (after !== undefined && newest.changedAt <= after)) return null;
+  const draft = await findDraft(sql, grant, newest.id);
+  return draft && draftToWire(grant, draft);
 }
 
 /** Oldest first. */
@@ -125,12 +179,20 @@ async function newestOf(
   return await showMail(deps, grant, named, content, STANDARD);
 }
 
-/** Each address once, with the first name that was found for it. */
 function participantsOf(grant: Grant, read: readonly Present[]): Party[] {
-  const owner = { name: grant.name, email: grant.email };
-  const people = read.flatMap(({ content }) =>
-    content === null ? [owner] : parties([...content.head.from, ...content.head.to, ...content.head.cc]),
+  return onceEach(
+    read.flatMap(({ content }) =>
+      content === null ? [ownerOf(grant)] : parties([...content.head.from, ...content.head.to, ...content.head.cc]),
+    ),
   );
+}
+
+function ownerOf({ name, email }: Grant): Party {
+  return { name, email };
+}
+
+/** Each address once, with the first name that was found for it. */
+function onceEach(people: readonly Party[]): Party[] {
   const known = new Map<string, Party>();
   for (const person of people) {
     const key = person.email.toLowerCase();

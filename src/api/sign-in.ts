@@ -3,7 +3,7 @@ import { type Sessions, useSignInToken } from '../grants/sign-in.ts';
 import { requireOwnHost } from './auth.ts';
 import type { Routes } from './http.ts';
 import { sendPage, staleTokenPage } from './pages.ts';
-import { readQuery } from './query.ts';
+import { readQuery, text } from './query.ts';
 
 export interface SignInDeps {
   readonly sql: Query;
@@ -12,6 +12,7 @@ export interface SignInDeps {
 }
 
 const AFTER_SIGN_IN = '/practice';
+const SIGN_IN = { token: text('Signs in once') };
 
 /** GET /sign-in?token=…: the one-time address that the start and `telltale sign-in` print. */
 export function signInRoutes({ sql, sessions, publicUrl }: SignInDeps): Routes {
@@ -20,7 +21,7 @@ export function signInRoutes({ sql, sessions, publicUrl }: SignInDeps): Routes {
     // No HEAD: a link checker must not use the token up.
     http.get('/sign-in', { exposeHeadRoute: false }, async (request, reply) => {
       requireOwnHost(publicUrl, request);
-      const token = readQuery(request).text('token');
+      const token = readQuery(request, SIGN_IN).token;
       const fresh = token !== undefined && (await useSignInToken(sql, token));
       if (!fresh && !sessions.isOpen(request.headers.cookie)) return await sendPage(reply, 403, staleTokenPage());
       if (fresh) reply.header('set-cookie', sessions.open());
