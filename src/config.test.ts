@@ -59,6 +59,10 @@ describe('settings', () => {
       TELLTALE_FAILURE_PERCENT: '101',
       TELLTALE_NOTIFICATION_DAYS: '-1',
       TELLTALE_MAILBOX_POLL_SECONDS: '0',
+      TELLTALE_SCHEDULE_GRACE_MINUTES: '0',
+      TELLTALE_GRANT_REQUESTS_PER_SECOND: 'many',
+      TELLTALE_GRANT_UPLOADS_PER_SECOND: '-1',
+      TELLTALE_APPLICATION_REQUESTS_PER_SECOND: '0.5',
       GOOGLE_APPLICATION_CREDENTIALS: '/nowhere/key.json',
       PUBSUB_EMULATOR_HOST: 'localhost',
       TELLTALE_PRACTICE: 'yes',
@@ -106,6 +110,21 @@ describe('settings', () => {
     assert.equal(loadConfig({ TELLTALE_FAILED_HOURS: '24' }).health.failedHours, 24);
     assert.equal(loadConfig({}).notificationDays, 90);
     assert.equal(loadConfig({ TELLTALE_NOTIFICATION_DAYS: '0' }).notificationDays, 0);
+  });
+
+  it('lets a scheduled message leave up to a day late', () => {
+    assert.equal(loadConfig({}).scheduleGraceMinutes, 1440);
+    assert.equal(loadConfig({ TELLTALE_SCHEDULE_GRACE_MINUTES: '5' }).scheduleGraceMinutes, 5);
+  });
+
+  it('limits how often is asked, by generous defaults that can be taken away', () => {
+    assert.deepEqual(loadConfig({}).rateLimits, {
+      grantRequestsPerSecond: 1000,
+      grantUploadsPerSecond: 50,
+      applicationRequestsPerSecond: 2000,
+    });
+    const { rateLimits } = loadConfig({ TELLTALE_GRANT_UPLOADS_PER_SECOND: '0' });
+    assert.equal(rateLimits.grantUploadsPerSecond, 0);
   });
 
   it('reads what Pub/Sub needs under the names Google gave it', () => {

@@ -54,6 +54,9 @@ export interface Config {
   readonly notificationDays: number;
   /** How often the folders of a watched mailbox are looked at that tell nothing of news by themselves. */
   readonly mailboxPollSeconds: number;
+  /** How much later than its time a scheduled message may leave. */
+  readonly scheduleGraceMinutes: number;
+  readonly rateLimits: RateLimits;
   readonly google: GoogleSettings;
   readonly practice: boolean;
   readonly logLevel: LogLevel;
@@ -65,6 +68,14 @@ export interface HealthThresholds {
   readonly failedHours: number;
   /** Of a destination's attempts. */
   readonly failurePercent: number;
+}
+
+/** Of each process; 0 for no limit. */
+export interface RateLimits {
+  readonly grantRequestsPerSecond: number;
+  /** Multipart requests. */
+  readonly grantUploadsPerSecond: number;
+  readonly applicationRequestsPerSecond: number;
 }
 
 export interface GoogleSettings {
@@ -97,6 +108,10 @@ export const SETTINGS = [
   'TELLTALE_FAILURE_PERCENT',
   'TELLTALE_NOTIFICATION_DAYS',
   'TELLTALE_MAILBOX_POLL_SECONDS',
+  'TELLTALE_SCHEDULE_GRACE_MINUTES',
+  'TELLTALE_GRANT_REQUESTS_PER_SECOND',
+  'TELLTALE_GRANT_UPLOADS_PER_SECOND',
+  'TELLTALE_APPLICATION_REQUESTS_PER_SECOND',
   'GOOGLE_APPLICATION_CREDENTIALS',
   'PUBSUB_EMULATOR_HOST',
   'TELLTALE_PRACTICE',
@@ -186,6 +201,12 @@ export function loadConfig(env: Environment, args: readonly string[] = []): Conf
     },
     notificationDays: number('TELLTALE_NOTIFICATION_DAYS', 90, 0, 36_500),
     mailboxPollSeconds: number('TELLTALE_MAILBOX_POLL_SECONDS', 60, 1, 3600),
+    scheduleGraceMinutes: number('TELLTALE_SCHEDULE_GRACE_MINUTES', 1440, 1, 43_200),
+    rateLimits: {
+      grantRequestsPerSecond: number('TELLTALE_GRANT_REQUESTS_PER_SECOND', 1000, 0, 100_000),
+      grantUploadsPerSecond: number('TELLTALE_GRANT_UPLOADS_PER_SECOND', 50, 0, 100_000),
+      applicationRequestsPerSecond: number('TELLTALE_APPLICATION_REQUESTS_PER_SECOND', 2000, 0, 100_000),
+    },
     google: {
       credentialsFile: check(
         'GOOGLE_APPLICATION_CREDENTIALS',

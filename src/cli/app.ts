@@ -86,7 +86,7 @@ export const appSet: Command = {
     const application = await theApplication(sql, name);
     const settings = settingsOf(pairs);
     const changed = pairs.length === 0 ? application : await updateApplication(sql, application.serial, { settings });
-    if (changed === 'unknown' || changed === 'taken') throw new Refused(`The application "${name}" has gone.`);
+    if (changed === 'unknown') throw new Refused(`The application "${name}" has gone.`);
     return {
       json: shown(changed),
       text: facts(

@@ -1,10 +1,13 @@
 // What /metrics shows. Names and meanings stand in docs/operations.md; a test compares them.
+import type { RateLimiter } from '../api/rate-limits.ts';
 import type { EdgeCounters } from '../edge/counters.ts';
 import type { Metrics, Reading } from '../metrics.ts';
 import type { Notify } from '../notify/start.ts';
 import type { RepliesCounts } from '../replies/start.ts';
 import type { AnswerCounts } from '../replies/sync.ts';
 import type { CopyCounts } from '../send/keep-copy.ts';
+import type { DraftCounts } from '../send/keep-draft.ts';
+import type { SchedulerCounts } from '../send/scheduler.ts';
 import type { Recorder } from '../tracking/recorder.ts';
 import type { Spool } from '../tracking/spool.ts';
 
@@ -71,6 +74,33 @@ export function showNotify(metrics: Metrics, { counts }: Notify): void {
 export function showCopies(metrics: Metrics, counts: CopyCounts): void {
   metrics.counter('telltale_sent_copies_total', 'Copies for Sent folders, by what became of each try.', () =>
     readings('result', { kept: counts.kept, there: counts.there, retried: counts.retried, given_up: counts.givenUp }),
+  );
+}
+
+export function showDrafts(metrics: Metrics, counts: DraftCounts): void {
+  metrics.counter('telltale_draft_copies_total', 'Changes of drafts in mailboxes, by what became of each try.', () =>
+    readings('result', {
+      kept: counts.kept,
+      removed: counts.removed,
+      retried: counts.retried,
+      given_up: counts.givenUp,
+    }),
+  );
+}
+
+export function showRefusedRequests(metrics: Metrics, refused: RateLimiter['refused']): void {
+  metrics.counter('telltale_requests_limited_total', 'API requests that were answered 429, by limit.', () =>
+    readings('limit', {
+      application_requests: refused.applicationRequestsPerSecond,
+      grant_requests: refused.grantRequestsPerSecond,
+      grant_uploads: refused.grantUploadsPerSecond,
+    }),
+  );
+}
+
+export function showSchedules(metrics: Metrics, counts: SchedulerCounts): void {
+  metrics.counter('telltale_scheduled_messages_total', 'Scheduled messages by what became of each try.', () =>
+    readings('result', { sent: counts.sent, failed: counts.failed, put_off: counts.putOff }),
   );
 }
 

@@ -5,16 +5,21 @@ import { applicationRoutes } from '../api/applications.ts';
 import { channelRoutes } from '../api/channels.ts';
 import { connectRoutes } from '../api/connect.ts';
 import { deliveryRoutes } from '../api/deliveries.ts';
+import { draftRoutes } from '../api/drafts.ts';
 import { grantRoutes } from '../api/grants.ts';
 import { messageRoutes } from '../api/messages.ts';
 import { notificationRoutes } from '../api/notifications.ts';
 import { practiceRoutes } from '../api/practice.ts';
+import { makeRateLimiter } from '../api/rate-limits.ts';
+import { redirectUriRoutes } from '../api/redirect-uris.ts';
+import { scheduleRoutes } from '../api/schedules.ts';
 import { createApi } from '../api/server.ts';
 import { threadRoutes } from '../api/threads.ts';
 import { webhookRoutes } from '../api/webhooks.ts';
 import type { Config } from '../config.ts';
 import { retrying } from '../db/pool.ts';
 import { startWake } from '../db/wake.ts';
+import { findGrant } from '../grants/grants.ts';
 import { practiceStore } from '../grants/practice-mail.ts';
 import { makeSenders } from '../grants/senders.ts';
 import { createSignInToken } from '../grants/sign-in.ts';
@@ -32,9 +37,12 @@ import { startReplies } from '../replies/start.ts';
 import { noAnswers, syncPage } from '../replies/sync.ts';
 import { createdSubscriptions } from '../replies/told-mail.ts';
 import { makeSafeFetch } from '../safe-fetch.ts';
+import { startDraftCopies } from '../send/draft-copies.ts';
 import { makeLedger } from '../send/ledger.ts';
 import { startRecovery } from '../send/recover.ts';
+import { startScheduler } from '../send/scheduler.ts';
 import { startSentCopies } from '../send/sent-copies.ts';
+import { startTidying } from '../send/tidy.ts';
 import { bodyCleaner } from '../send/tracked-body.ts';
 import { readLink } from '../tracking/links.ts';
 import { startRecorder } from '../tracking/recorder.ts';
@@ -42,7 +50,16 @@ import { banner } from './banner.ts';
 import { bootstrap } from './bootstrap.ts';
 import { openDatabase } from './database.ts';
 import type { Doors } from './doors.ts';
-import { showCopies, showHits, showNotify, showRecorder, showReplies } from './figures.ts';
+import {
+  showCopies,
+  showDrafts,
+  showHits,
+  showNotify,
+  showRecorder,
+  showRefusedRequests,
+  showReplies,
+  showSchedules,
+} from './figures.ts';
 import type { Releasers } from './releasers.ts';
 
 /** How long sends may go on when the service stops, and then what is said of them be written down. */
@@ -149,9 +166,22 @@ export async function startInside(deps: {
     showNotify(metrics, notify);
     const recovery = startRecovery(sendDeps);
     otherUsers.push(() => recovery.close());
+    const outgoing = database.pool('outgoing', 4);
     const copies = startSentCopies({ sql: database.pool('sent copies', 2), vault, providers, log, onFacts });
     otherUsers.push(() => copies.close());
     showCopies(metrics, copies.counts);
+    const draftCopies = startDraftCopies({ ...sendDeps, sql: outgoing });
+    otherUsers.push(() => draftCopies.close());
+    showDrafts(metrics, draftCopies.counts);
+    const tidying = startTidying({ sql: outgoing, log });
+    releasers.add('work', 'tidying', () => tidying.stop());
+    const scheduler = startScheduler({
+      ...sendDeps,
+      sql: outgoing,
+      graceMs: config.scheduleGraceMinutes * 60_000,
+    });
+    otherUsers.push(() => scheduler.close());
+    showSchedules(metrics, scheduler.counts);
     const syncs = {
       sql: database.pool('replies', 6),
       keys,
@@ -176,16 +206,25 @@ export async function startInside(deps: {
     doors.watch('work', database.reachable);
   }
   if (config.roles.has('api')) {
+    const limiter = makeRateLimiter({
+      limits: config.rateLimits,
+      findGrantId: async (app, email) => (await findGrant(api, app, email))?.id ?? null,
+    });
+    showRefusedRequests(metrics, limiter.refused);
     const http = createApi({
       sql: api,
+      limiter,
       log,
       ring,
       publicUrl: config.publicUrl,
       routes: [
         applicationRoutes({ sql: api, onStops }),
+        redirectUriRoutes({ sql: api }),
         connectRoutes({ sql: api, vault, providers, onFacts }),
         grantRoutes({ sql: api, vault, providers, onStops, onFacts }),
         messageRoutes(sendDeps),
+        scheduleRoutes({ sql: api }),
+        draftRoutes(sendDeps),
         threadRoutes(sendDeps),
         webhookRoutes({
           sql: api,
