@@ -26,12 +26,15 @@ const OWNERS: Readonly<Record<string, string>> = {
   stop_version: 'db',
   stops: 'db',
   outbox: 'db',
+  blobs: 'db',
+  blob_chunks: 'db',
   schema_migrations: 'db',
   applications: 'grants',
   api_keys: 'grants',
   grants: 'grants',
   sign_in_tokens: 'grants',
   practice_messages: 'grants',
+  redirect_uris: 'grants',
   messages: 'tracking',
   links: 'tracking',
   counters: 'tracking',
@@ -51,6 +54,9 @@ const OWNERS: Readonly<Record<string, string>> = {
   deliveries: 'notify',
   attempts: 'notify',
   sent_copies: 'send',
+  drafts: 'send',
+  schedules: 'send',
+  idempotent_requests: 'send',
 };
 const LONGEST_FILE = 300;
 

@@ -13,6 +13,7 @@ const MEMBERS: Members = {
   'data[].inner?': 'object',
   'data[].inner.flag': 'boolean',
   'list.chosen': 'strings or null',
+  'next?': 'string or null',
 };
 const ITEM = { id: 'x', at: 2 ** 40, size: 1, status: 'on', names: ['a'] };
 
@@ -27,6 +28,7 @@ test('a good answer breaks nothing', () => {
   assert.deepEqual(breaches(answered(good({})), MEMBERS), []);
   assert.deepEqual(breaches(answered(good({ inner: { flag: false } })), MEMBERS), []);
   assert.deepEqual(breaches(answered({ request_id: 'r', data: [], list: { chosen: null } }), MEMBERS), []);
+  for (const next of [null, 'x']) assert.deepEqual(breaches(answered({ ...good({}), next }), MEMBERS), []);
 });
 
 const BAD: readonly (readonly [answer: RawAnswer, breach: string])[] = [
@@ -51,6 +53,7 @@ const BAD: readonly (readonly [answer: RawAnswer, breach: string])[] = [
   [answered(good({ inner: 'text' })), 'data[0].inner is "text", not object'],
   [answered(good({ inner: {} })), 'data[0].inner.flag is missing, not boolean'],
   [answered({ ...good({}), list: { chosen: [1] } }), 'list.chosen is [1], not strings or null'],
+  [answered({ ...good({}), next: 1 }), 'next is 1, not string or null'],
   [answered({ ...good({}), error: {} }), 'a success has an error'],
   [answered(good({}), 400), 'a refusal has data'],
 ];

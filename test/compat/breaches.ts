@@ -24,7 +24,7 @@ export function breaches(answer: RawAnswer, members: Members): string[] {
   // Java has no null where a value is expected; a member that is not there is left out.
   found.push(
     ...nulls(body, '')
-      .filter((path) => members[path] !== 'strings or null')
+      .filter((path) => !String(members[path] ?? members[`${path}?`]).endsWith(' or null'))
       .map((path) => `${path} is null`),
   );
   if (status >= 400 && Object.hasOwn(body, 'data')) found.push('a refusal has data');
@@ -83,6 +83,8 @@ function is(value: unknown, kind: Kind): boolean {
       return Array.isArray(value) && value.every((item) => is(item, 'object'));
     case 'strings':
       return Array.isArray(value) && value.every((item) => typeof item === 'string');
+    case 'string or null':
+      return value === null || is(value, 'string');
     case 'strings or null':
       return value === null || is(value, 'strings');
     default:

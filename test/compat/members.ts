@@ -10,6 +10,7 @@ export type Kind =
   | 'object'
   | 'objects'
   | 'strings'
+  | 'string or null'
   | 'strings or null'
   | readonly (string | boolean)[];
 
@@ -17,7 +18,7 @@ export type Kind =
 export type Members = Readonly<Record<string, Kind>>;
 
 export const ENVELOPE = { request_id: 'string', data: 'object' } as const satisfies Members;
-const LIST = { request_id: 'string', data: 'objects' } as const satisfies Members;
+export const LIST = { request_id: 'string', data: 'objects' } as const satisfies Members;
 
 /** Java's WebhookTriggers. The others of Nylas's reference throw there, so a customer with Java does not ask for them. */
 const JAVA_TRIGGERS = [
@@ -76,6 +77,22 @@ export const ONE_GRANT: Members = { ...ENVELOPE, ...under('data', GRANT) };
 export const GRANT_LIST: Members = { ...LIST, ...under('data[]', GRANT), limit: 'int', offset: 'int' };
 export const DELETED: Members = { request_id: 'string' };
 
+/** Java's Platform has `mobile` where Nylas says `js`: a list with a `js` in it cannot be read there (contract 7.6). */
+const REDIRECT_URI: Members = {
+  id: 'string',
+  url: 'string',
+  platform: ['web', 'desktop', 'mobile', 'ios', 'android'],
+  'settings?': 'object',
+  'settings.origin?': 'string',
+  'settings.bundle_id?': 'string',
+  'settings.app_store_id?': 'string',
+  'settings.team_id?': 'string',
+  'settings.package_name?': 'string',
+  'settings.sha1_certificate_fingerprint?': 'string',
+};
+export const ONE_REDIRECT_URI: Members = { ...ENVELOPE, ...under('data', REDIRECT_URI) };
+export const REDIRECT_URI_LIST: Members = { ...LIST, ...under('data[]', REDIRECT_URI) };
+
 export const APPLICATION: Members = {
   ...ENVELOPE,
   ...under('data', {
@@ -85,7 +102,13 @@ export const APPLICATION: Members = {
     environment: ['production', 'staging', 'sandbox'],
     branding: 'object',
     'branding.name': 'string',
+    'branding.icon_url?': 'string',
+    'branding.website_url?': 'string',
+    'branding.description?': 'string',
     callback_uris: 'objects',
+    ...under('callback_uris[]', REDIRECT_URI),
+    'hosted_authentication?': 'object',
+    'hosted_authentication.spacing?': 'int',
     created_at: 'long',
     updated_at: 'long',
     'tracking_settings?': 'object',
@@ -94,17 +117,16 @@ export const APPLICATION: Members = {
 };
 
 const PEOPLE = ['from', 'to', 'cc', 'bcc', 'reply_to'];
-const MESSAGE: Members = {
-  id: 'string',
+/** What a message and a draft have in common. */
+export const MAIL_MEMBERS: Members = {
+  id: 'string', // of a draft Java insists on it
   grant_id: 'string', // the one that Python and Java insist on
-  object: ['message'],
   thread_id: 'string',
   subject: 'string',
   body: 'string',
   snippet: 'string',
-  date: 'long',
+  date: 'long', // of a draft Java insists on it
   folders: 'strings',
-  unread: 'boolean',
   starred: 'boolean',
   ...Object.assign({}, ...PEOPLE.map((field) => ({ [field]: 'objects' }))),
   ...Object.assign({}, ...PEOPLE.map((field) => ({ [`${field}[].email`]: 'string', [`${field}[].name?`]: 'string' }))),
@@ -117,15 +139,20 @@ const MESSAGE: Members = {
   'attachments[].is_inline': 'boolean',
   'attachments[].content_id?': 'string',
   'attachments[].content_disposition?': 'string',
-  'headers?': 'objects',
-  'headers[].name': 'string',
-  'headers[].value': 'string',
   'metadata?': 'object',
   'tracking_options?': 'object',
   'tracking_options.opens': 'boolean',
   'tracking_options.links': 'boolean',
   'tracking_options.thread_replies': 'boolean',
   'tracking_options.label': 'string',
+};
+const MESSAGE: Members = {
+  ...MAIL_MEMBERS,
+  object: ['message'],
+  unread: 'boolean',
+  'headers?': 'objects',
+  'headers[].name': 'string',
+  'headers[].value': 'string',
 };
 export const ONE_MESSAGE: Members = { ...ENVELOPE, ...under('data', MESSAGE) };
 export const SENT_MESSAGE: Members = {
@@ -176,6 +203,7 @@ export const REFUSAL: Members = {
   'error.provider_error?': 'object',
 };
 
-function under(prefix: string, members: Members): Members {
+/** The members of what stands at `prefix`. */
+export function under(prefix: string, members: Members): Members {
   return Object.fromEntries(Object.entries(members).map(([path, kind]) => [`${prefix}.${path}`, kind]));
 }

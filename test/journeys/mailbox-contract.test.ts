@@ -66,7 +66,9 @@ const CLIENT = { clientId: 'telltale', clientSecret: 'kept', accessToken: '', ex
 
 function harness(
   host: MailHost,
-): Pick<Harness, 'provider' | 'account' | 'delivered' | 'sentFolder' | 'arrive' | 'move'> & { close(): Promise<void> } {
+): Pick<Harness, 'provider' | 'account' | 'delivered' | 'sentFolder' | 'drafts' | 'arrive' | 'move'> & {
+  close(): Promise<void>;
+} {
   const network = localNetwork(host.ca);
   const { allowLoopback, allowPrivateTargets, names } = network;
   const safeFetch = makeSafeFetch({ allowLoopback, allowPrivateTargets, names });
@@ -76,6 +78,10 @@ function harness(
     account: ACCOUNT,
     delivered: () => host.mails(RECIPIENT),
     sentFolder: () => host.mails(ALICE, 'Sent'),
+    drafts: {
+      list: () => host.mails(ALICE, 'Drafts'),
+      put: (raw) => host.withProgram(ALICE, async (program) => void (await program.append('Drafts', raw))),
+    },
     arrive: (raw) => host.deliver(ALICE, raw),
     move: (messageId) =>
       host.withProgram(ALICE, async (program) => {

@@ -21,7 +21,9 @@ export interface HoodiecrowOptions {
   readonly secure: boolean;
   readonly starttls: boolean;
   readonly gmail: boolean;
+  readonly uidPlus: boolean;
   readonly sent: { readonly path: string; readonly special: boolean } | null;
+  readonly drafts: { readonly path: string; readonly special: boolean } | null;
   readonly users: Record<string, { readonly password: string; readonly xoauth2: { readonly accessToken: string } }>;
   onLogin(): void;
   /** How APPEND ends; null as it should. */
@@ -68,15 +70,16 @@ export function makeHoodiecrow(options: HoodiecrowOptions): HoodiecrowServer {
       '': {
         separator: '/',
         folders: {
-          Drafts: {},
-          ...(options.sent !== null && folderOf(options.sent)),
-          ...(options.gmail && { 'All Mail': { 'special-use': '\\All' } }),
+          ...(options.drafts !== null && folderOf({ ...options.drafts, use: '\\Drafts' })),
+          ...(options.sent !== null && folderOf({ ...options.sent, use: '\\Sent' })),
+          ...(options.gmail && { 'All Mail': { 'special-use': '\\All' }, Trash: { 'special-use': '\\Trash' } }),
         },
       },
     },
     plugins: [
       ...(options.starttls ? ['STARTTLS'] : []),
-      ...(options.gmail ? ['X-GM-EXT-1', gmail] : []),
+      ...(options.gmail ? ['X-GM-EXT-1', 'MOVE', gmail] : []),
+      ...(options.uidPlus || options.gmail ? ['UIDPLUS'] : []),
       'AUTH-PLAIN',
       'SASL-IR',
       'XOAUTH2',
@@ -89,10 +92,16 @@ export function makeHoodiecrow(options: HoodiecrowOptions): HoodiecrowServer {
   });
 }
 
-function folderOf({ path, special }: { readonly path: string; readonly special: boolean }): object {
+interface Place {
+  readonly path: string;
+  readonly special: boolean;
+  readonly use: string;
+}
+
+function folderOf({ path, special, use }: Place): object {
   const [first = '', ...rest] = path.split('/');
-  if (rest.length > 0) return { [first]: { folders: folderOf({ path: rest.join('/'), special }) } };
-  return { [first]: special ? { 'special-use': '\\Sent' } : {} };
+  if (rest.length > 0) return { [first]: { folders: folderOf({ path: rest.join('/'), special, use }) } };
+  return { [first]: special ? { 'special-use': use } : {} };
 }
 
 /** Its plugin does not name the capability, and knows no threads. */

@@ -1,9 +1,11 @@
 // Everything that sends, in this process: a database, an application with key and practice grant, and the API on a port.
 import { createServer } from 'node:http';
 import { connectRoutes } from '../../src/api/connect.ts';
+import { draftRoutes } from '../../src/api/drafts.ts';
 import { grantRoutes } from '../../src/api/grants.ts';
 import { messageRoutes } from '../../src/api/messages.ts';
 import { practiceRoutes } from '../../src/api/practice.ts';
+import { scheduleRoutes } from '../../src/api/schedules.ts';
 import { createApi } from '../../src/api/server.ts';
 import { threadRoutes } from '../../src/api/threads.ts';
 import { migrate } from '../../src/db/migrate.ts';
@@ -21,6 +23,7 @@ import type { SendDeps } from '../../src/send/send.ts';
 import { tokenKeys } from '../../src/tracking/token.ts';
 import { type TestDatabase, testDatabase } from './postgres.ts';
 import { testProviders } from './providers.ts';
+import { type WatchedAnswers, watchAnswers } from './watched-answers.ts';
 
 export const TRACKING_URL = 'https://track.example.test';
 
@@ -78,20 +81,23 @@ export async function startSender(
     ledger: makeLedger({ sql, log }),
   });
 
-  let http: ReturnType<typeof createApi> | null = null;
-  const server = createServer((request, response) => http?.routing(request, response));
+  let answers: WatchedAnswers | null = null;
+  const server = createServer((request, response) => answers?.handle(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
   const routes = [
     messageRoutes(deps),
+    scheduleRoutes(deps),
+    draftRoutes(deps),
     threadRoutes(deps),
     practiceRoutes(deps),
     connectRoutes(deps),
     grantRoutes(deps),
   ];
-  http = createApi({ sql, log, ring, publicUrl: url, routes });
+  const http = createApi({ sql, log, ring, publicUrl: url, routes });
   await http.ready();
+  answers = watchAnswers(http);
 
   let count = 0;
   const application = async (environment: Environment): Promise<{ grant: Grant; key: string }> => {
@@ -113,11 +119,12 @@ export async function startSender(
     signInPath: async () => `/sign-in?token=${await createSignInToken(sql)}`,
     call: (method, path, body, withKey = key) => call(url, method, path, body, withKey),
     async close() {
-      await http?.close();
+      await http.close();
       await close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await database.drop();
+      answers?.assertGood();
     },
   };
 }

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Answered, type AnswerRules, makeAnswerRules, said } from './answer-rules.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
@@ -69,6 +70,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   });
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   const url = `http://127.0.0.1:${port}`;
+  let rules: AnswerRules | null = null;
 
   const service: Service = {
     url,
@@ -96,6 +98,10 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
+      const { status } = response;
+      const header = (name: string): string | null => response.headers.get(name);
+      rules ??= await rulesOf(url);
+      mustKeepTo(rules, { method, path, status, header, text });
       const answered: unknown =
         response.headers.get('content-type') === 'application/json' ? JSON.parse(text) : undefined;
       return {
@@ -162,4 +168,19 @@ export async function eventually<T>(
     if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** By the service's own OpenAPI document; null while it cannot be had. */
+async function rulesOf(url: string): Promise<AnswerRules | null> {
+  try {
+    const answer = await fetch(`${url}/openapi.json`);
+    return answer.ok ? makeAnswerRules(JSON.parse(await answer.text())) : null;
+  } catch {
+    return null;
+  }
+}
+
+function mustKeepTo(rules: AnswerRules | null, answered: Answered): void {
+  const problems = (rules ?? makeAnswerRules(null))(answered);
+  if (problems.length > 0) throw new Error(said(answered, problems));
 }
