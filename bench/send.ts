@@ -21,6 +21,8 @@ const service = await startService({
     TELLTALE_LOG_LEVEL: 'error',
     TELLTALE_PUBLIC_URL: 'http://mail.example.test',
     TELLTALE_ALLOW_PRIVATE_TARGETS: '127.0.0.1',
+    TELLTALE_GRANT_REQUESTS_PER_SECOND: '0', // one grant sends it all
+    TELLTALE_APPLICATION_REQUESTS_PER_SECOND: '0',
   },
 });
 const agent = new Agent({ connections: IN_FLIGHT, pipelining: 1 });

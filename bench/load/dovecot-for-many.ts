@@ -14,6 +14,8 @@ export interface DovecotForMany {
   readonly password: string;
   /** Of the authority that signed its certificate. */
   readonly caFile: string;
+  /** Of its certificate. */
+  readonly keyFile: string;
   /** Through LMTP; resolves with the moment of the answer 250, Unix milliseconds. */
   deliver(address: string, raw: string): Promise<number>;
   /** Where a mailbox lies. */
@@ -52,6 +54,7 @@ export async function startDovecotForMany({ tls }: { readonly tls: boolean }): P
     port,
     password: PASSWORD,
     caFile: join(folder, 'tls/cert.pem'),
+    keyFile: join(folder, 'tls/key.pem'),
     async deliver(address, raw) {
       await mailer.sendMail({ envelope: { from: 'elsewhere@example.org', to: [address] }, raw });
       return Date.now();
