@@ -120,6 +120,7 @@ async function draftsAlone(
     has_drafts: true,
     starred,
     unread: false,
+    earliest_message_date: seconds(drafts.at(-1)?.changedAt ?? draft.changedAt),
     latest_draft_or_message: draftToWire(grant, draft),
   };
 }
