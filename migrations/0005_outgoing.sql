@@ -9,6 +9,7 @@ create table blobs (
   size       integer,                             -- bytes; null: still being written
   hash       bytea,                               -- SHA-256
   keep_until timestamptz,                         -- null: until whoever holds it lets go
+  holders    integer not null default 0,
   primary key (app, id)
 );
 create index blobs_expiring on blobs (keep_until) where keep_until is not null;
@@ -48,9 +49,11 @@ alter table messages drop column idempotency_key, drop column request_hash;
 
 -- send ----------------------------------------------------------------------------------------------------------
 
+-- Without its large attachments a copy lies in skeleton, and raw is null: the version before, which may run beside this one
+-- for a while, must not keep it like that.
 alter table sent_copies alter column raw drop not null;
-alter table sent_copies add column blob_id uuid;  -- instead of raw
-alter table sent_copies add check ((raw is null) <> (blob_id is null));
+alter table sent_copies add column skeleton bytea, add column attached jsonb; -- [{at, blob}]: what belongs into it, and where
+alter table sent_copies add check ((raw is null) = (skeleton is not null)), add check ((skeleton is null) = (attached is null));
 
 create table drafts (
   app           integer not null,
@@ -90,6 +93,7 @@ create table schedules (
   attempts     smallint not null default 0,       -- that ended in being put off
   mail         text,                              -- what is to be sent, as JSON; null once it was
   tracked_body text,                              -- where it differs from the author's
+  attachments  uuid[] not null default '{}',      -- its blobs
   closed_at    timestamptz,
   created_at   timestamptz not null default now(),
   primary key (app, id),
