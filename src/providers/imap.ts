@@ -1,5 +1,4 @@
 import type { SafeFetch } from '../safe-fetch.ts';
-import { makeTurns } from './imap/append.ts';
 import { checkInbox } from './imap/check.ts';
 import { findInSent, keepInSent } from './imap/copies.ts';
 import { keepInDrafts } from './imap/drafts.ts';
@@ -56,7 +55,6 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
   let closed = false;
   const smtp = makeSmtp({ network });
   const sessions = makeSessions({ network });
-  const turns = makeTurns();
   const tokens = makeAccessTokens({ safeFetch });
   const login = { tokens, ...(lookAgainMs !== undefined && { lookAgainMs }) };
   const loggedIn = async <O extends Told>(
@@ -123,14 +121,14 @@ export function imapProvider({ network, safeFetch, lookAgainMs, tempo: hurried }
 
     async keepCopy(_account, access, copy, signal) {
       if (access.credentials.imap !== null && keepsCopies(access.credentials)) return { kind: 'there' };
-      return inMailbox<CopyOutcome>(access, signal, NO_IMAP, (session) => keepInSent(session, copy, turns));
+      return inMailbox<CopyOutcome>(access, signal, NO_IMAP, (session) => keepInSent(session, copy));
     },
 
     wantsDrafts: (credentials) => credentials.imap !== null,
 
     keepDraft: (_account, access, draft, signal) =>
       inMailbox<CopyOutcome>(access, signal, draft.version === null ? { kind: 'there' } : NO_IMAP, (session) =>
-        keepInDrafts(session, makeWire(session.client, tempo.silenceMs), draft, turns),
+        keepInDrafts(session, makeWire(session.client, tempo.silenceMs), draft),
       ),
 
     async watch({ app, grantId }, access, order, signal) {

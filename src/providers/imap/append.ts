@@ -1,37 +1,10 @@
-import { headOf, type MailBytes, sizeOf, UnreadableMail, wholeOf } from '../mail-bytes.ts';
+import { headOf, type MailBytes, UnreadableMail } from '../mail-bytes.ts';
 import type { CopyOutcome } from '../provider.ts';
+import { appendStreamed } from './append-streamed.ts';
 import { createOwn } from './own-folder.ts';
 import { type ImapFailure, mayPass, readFailure } from './problem.ts';
 import type { OwnUse, Session } from './session.ts';
 import { Refused } from './wire.ts';
-
-/** Lets one large mail after the other into memory: imapflow takes what it appends whole. */
-export interface Turns {
-  /** Runs `work` at once, or for a large mail that does not lie in memory once those before have ended. */
-  take<T>(mail: MailBytes, work: () => Promise<T>): Promise<T>;
-}
-
-const LARGE = 1024 * 1024;
-
-export function makeTurns(): Turns {
-  let last: Promise<void> = Promise.resolve();
-  return {
-    async take(mail, work) {
-      if (Buffer.isBuffer(mail) || sizeOf(mail) <= LARGE) return await work();
-      const before = last;
-      let end = (): void => {};
-      last = new Promise((resolve) => {
-        end = resolve;
-      });
-      try {
-        await before;
-        return await work();
-      } finally {
-        end();
-      }
-    },
-  };
-}
 
 export interface Appended {
   readonly use: OwnUse;
@@ -42,22 +15,20 @@ export interface Appended {
 }
 
 /** Makes the folder anew where it has gone. Throws what {@link refusal} reads. */
-export function append(session: Session, { use, path, flags, raw }: Appended, turns: Turns): Promise<void> {
+export async function append(session: Session, { use, path, flags, raw }: Appended): Promise<void> {
   const { client } = session;
-  return turns.take(raw, async () => {
-    if (!client.usable) throw new Error('the connection was closed'); // while others had their turns
-    const whole = await wholeOf(raw);
-    const write = async (to: string): Promise<void> => {
-      const kept = await client.append(to, whole, [...flags], dateOf(headOf(raw)));
-      if (kept === false) throw new Error('the connection was closed');
-    };
-    try {
-      await write(path);
-    } catch (error) {
-      if (readFailure(error).code !== 'TRYCREATE') throw error;
-      await write(await createOwn(session, use));
-    }
-  });
+  const date = dateOf(headOf(raw));
+  const write = async (to: string): Promise<void> => {
+    if (!Buffer.isBuffer(raw)) return await appendStreamed(client, { path: to, flags, date, mail: raw });
+    const kept = await client.append(to, raw, [...flags], date);
+    if (kept === false) throw new Error('the connection was closed');
+  };
+  try {
+    await write(path);
+  } catch (error) {
+    if (readFailure(error).code !== 'TRYCREATE') throw error;
+    await write(await createOwn(session, use));
+  }
 }
 
 /** When the mail says it was written; without that the server takes the time of the copying. */

@@ -1,5 +1,5 @@
 import type { CopyOutcome, FindOutcome, SentCopy } from '../provider.ts';
-import { append, refusal, type Turns } from './append.ts';
+import { append, refusal } from './append.ts';
 import { createOwn, openOwn } from './own-folder.ts';
 import type { Session } from './session.ts';
 
@@ -14,7 +14,7 @@ export async function findInSent(session: Session, messageId: string): Promise<F
 }
 
 /** Puts a copy into Sent unless it lies there. Never throws once something may have been appended. */
-export async function keepInSent(session: Session, copy: SentCopy, turns: Turns): Promise<CopyOutcome> {
+export async function keepInSent(session: Session, copy: SentCopy): Promise<CopyOutcome> {
   let path = await openOwn(session, 'Sent');
   if (path === null) {
     try {
@@ -26,7 +26,7 @@ export async function keepInSent(session: Session, copy: SentCopy, turns: Turns)
     return { kind: 'there' };
   }
   try {
-    await append(session, { use: 'Sent', path, flags: ['\\Seen'], raw: copy.raw }, turns);
+    await append(session, { use: 'Sent', path, flags: ['\\Seen'], raw: copy.raw });
   } catch (error) {
     return refusal(error);
   }

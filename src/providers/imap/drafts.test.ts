@@ -4,10 +4,8 @@ import { after, describe, it } from 'node:test';
 import { type BareMail, type BareMailOptions, startBareMail } from '../../../test/support/bare-mail.ts';
 import { account, bareProvider, soon } from '../../../test/support/bare-provider.ts';
 import { accessTo } from '../../../test/support/provider-contract.ts';
-import { largeSample } from '../../../test/support/streamed-contract.ts';
 import { catchUp, opened } from '../../../test/support/watching.ts';
 import type { CopyOutcome, DraftCopy, ImapCredentials } from '../provider.ts';
-import { makeTurns } from './append.ts';
 
 const made = bareProvider();
 const { provider } = made;
@@ -183,30 +181,4 @@ describe('the Drafts folder', () => {
       if (drafts !== null) assert.equal(mail.folder(drafts.path).length, 1);
     });
   }
-});
-
-describe('turns', () => {
-  it('let one large mail after the other into memory, and others at once', async () => {
-    const turns = makeTurns();
-    const { raw } = largeSample(account);
-    let [inside, most] = [0, 0];
-    const release: (() => void)[] = [];
-    const work = async (): Promise<void> => {
-      inside += 1;
-      most = Math.max(most, inside);
-      await new Promise<void>((resolve) => release.push(resolve));
-      inside -= 1;
-    };
-    const failing = turns.take(raw, async () => assert.fail('cannot be read'));
-    const going = [1, 2, 3].map(() => turns.take(raw, work));
-    await assert.rejects(failing, /cannot be read/);
-    assert.equal(await turns.take(Buffer.alloc(5_000_000), async () => 'in memory'), 'in memory');
-    assert.equal(await turns.take({ ...raw, size: 1000 }, async () => 'small'), 'small');
-    for (const each of going) {
-      while (release.length === 0) await new Promise((resolve) => setImmediate(resolve));
-      release.shift()?.();
-      await each;
-    }
-    assert.equal(most, 1);
-  });
 });

@@ -3,7 +3,7 @@
 import type { ImapCompileNode } from 'imapflow/lib/handler/types.js';
 import { packMessageRange } from 'imapflow/lib/tools.js';
 import type { CopyOutcome, DraftCopy } from '../provider.ts';
-import { append, refusal, type Turns } from './append.ts';
+import { append, refusal } from './append.ts';
 import { deletedUids, folderNode, uidsFrom, uidsOf } from './desk.ts';
 import { fetchMails } from './fetched.ts';
 import { isGmail } from './folders.ts';
@@ -25,12 +25,7 @@ interface Version {
 }
 
 /** As {@link Provider.keepDraft}. What it has thrown in, it may be called again after. */
-export async function keepInDrafts(
-  session: Session,
-  wire: Wire,
-  { draft, version }: DraftCopy,
-  turns: Turns,
-): Promise<CopyOutcome> {
+export async function keepInDrafts(session: Session, wire: Wire, { draft, version }: DraftCopy): Promise<CopyOutcome> {
   let path = await openOwn(session, 'Drafts');
   if (path === null && version === null) return { kind: 'there' };
   const found = path === null ? [] : await versionsOf(wire, draft);
@@ -39,7 +34,7 @@ export async function keepInDrafts(
   try {
     if (isNew) {
       path ??= await createOwn(session, 'Drafts');
-      await append(session, { use: 'Drafts', path, flags: FLAGS, raw: version.raw }, turns);
+      await append(session, { use: 'Drafts', path, flags: FLAGS, raw: version.raw });
     }
   } catch (error) {
     return refusal(error);

@@ -222,18 +222,18 @@ function isResponse(value: unknown): value is ImapResponse {
   return typeof value === 'object' && value !== null && 'attributes' in value && Array.isArray(value.attributes);
 }
 
-interface ExecOptions {
-  readonly untagged: Heard;
+export interface ExecOptions {
+  readonly untagged?: Heard;
   readonly onPlusTag?: () => Promise<void>;
 }
 
-interface Answered {
+export interface Answered {
   /** Lets the next command out. */
   next(): void;
 }
 
 /** Not in imapflow's types, and what its commands are made of. */
-function exec(
+export function exec(
   client: ImapFlow,
   command: string,
   attributes: readonly ImapCompileNode[],
