@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import PostalMime from 'postal-mime';
-import type { Blob } from '../db/blobs.ts';
+import { type TestDatabase, testDatabase } from '../../test/support/postgres.ts';
+import { type Blob, putBlob } from '../db/blobs.ts';
+import { migrate } from '../db/migrate.ts';
+import { uuidv7 } from '../ids.ts';
 import { type MailBytes, wholeOf } from '../providers/mail-bytes.ts';
 import { compose, headersOf, type MailParts, messageIdHeader, threadOf } from './compose.ts';
+import { type BlobReader, blobReader } from './streamed-mail.ts';
+
+const APP = 1;
 
 const parts: MailParts = {
   messageId: '<id@example.com>',
@@ -34,25 +40,29 @@ const report = {
   isInline: false,
 };
 
-/** What is "stored": by id. */
-const blobs = new Map<string, Buffer>();
+let database: TestDatabase;
 let reads = 0;
+let reader: BlobReader;
 
-/** In chunks whose ends fall nowhere near those of lines. */
-async function* read({ id }: Blob): AsyncGenerator<Buffer> {
-  reads += 1;
-  const bytes = blobs.get(id) ?? assert.fail('read a blob that is none');
-  for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
-}
+before(async () => {
+  database = await testDatabase(migrate);
+  const { lines, bytes } = blobReader(database.sql, APP);
+  reader = {
+    bytes,
+    lines(blob) {
+      reads += 1;
+      return lines(blob);
+    },
+  };
+});
+after(() => database.drop());
 
 function made(mail: MailParts): Promise<Buffer> {
-  return compose(mail, read).then(wholeOf);
+  return compose(mail, reader).then(wholeOf);
 }
 
-function stored(bytes: Buffer): Blob {
-  const id = `blob-${blobs.size}`;
-  blobs.set(id, bytes);
-  return { id, size: bytes.length, hash: '' };
+function stored(bytes: Buffer): Promise<Blob> {
+  return putBlob(database.sql, APP, [bytes]);
 }
 
 describe('a composed mail', () => {
@@ -155,8 +165,8 @@ describe('a mail with stored attachments', () => {
         ...(at % 2 === 1 && { contentId: `c${at}` }),
       }));
       const inMemory = await made({ ...parts, attachments: files });
-      const outside = files.map((file) => ({ ...file, content: stored(file.content) }));
-      const mail = await compose({ ...parts, attachments: outside }, read);
+      const outside = await Promise.all(files.map(async (file) => ({ ...file, content: await stored(file.content) })));
+      const mail = await compose({ ...parts, attachments: outside }, reader);
       assert.ok(!Buffer.isBuffer(mail), 'lies whole in memory');
       assert.equal(mail.size, inMemory.length);
       assert.ok(inMemory.equals(await wholeOf(mail)));
@@ -166,21 +176,21 @@ describe('a mail with stored attachments', () => {
   }
 
   it('is whole where they are small together, and where a mail is among them', async () => {
-    const small = { ...report, content: stored(randomBytes(1000)) };
-    const mail: MailBytes = await compose({ ...parts, attachments: [small, small] }, read);
+    const small = { ...report, content: await stored(randomBytes(1000)) };
+    const mail: MailBytes = await compose({ ...parts, attachments: [small, small] }, reader);
     assert.ok(Buffer.isBuffer(mail));
     const letter = Buffer.from(`Subject: x\r\n\r\n${'body\r\n'.repeat(300_000)}`);
     const attached = { filename: 'm.eml', contentType: 'message/rfc822', isInline: false };
-    const raw = await made({ ...parts, attachments: [{ ...attached, content: stored(letter) }] });
+    const raw = await made({ ...parts, attachments: [{ ...attached, content: await stored(letter) }] });
     assert.ok(raw.includes(letter.subarray(0, -2)));
   });
 
   it('reads nothing before it is read itself, and fails where an attachment has gone', async () => {
-    const gone = { ...report, content: { id: 'gone', size: 2 * MB, hash: '' } };
+    const gone = { ...report, content: { id: uuidv7(), size: 2 * MB, hash: '' } };
     reads = 0;
-    const mail = await compose({ ...parts, attachments: [gone] }, read);
+    const mail = await compose({ ...parts, attachments: [gone] }, reader);
     assert.equal(reads, 0);
-    await assert.rejects(wholeOf(mail), /read a blob that is none/);
+    await assert.rejects(wholeOf(mail), /stored bytes have gone/);
   });
 });
 

@@ -4,7 +4,7 @@ import { domainToASCII } from 'node:url';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import type { Blob } from '../db/blobs.ts';
 import { headOf, type MailBytes } from '../providers/mail-bytes.ts';
-import { placeholderOf, type ReadBlob, streamed } from './streamed-mail.ts';
+import { type BlobReader, type ComposedMail, placeholderOf, streamed } from './streamed-mail.ts';
 
 export interface Person {
   readonly name?: string;
@@ -56,14 +56,14 @@ const WHOLE = 1024 * 1024;
  * The mail as bytes. The same parts give the same bytes: boundaries come from the Message-ID, and whether an attachment
  * is a blob does not show.
  */
-export async function compose(mail: MailParts, read: ReadBlob): Promise<MailBytes> {
+export async function compose(mail: MailParts, reader: BlobReader): Promise<Buffer | ComposedMail> {
   const sum = mail.attachments.reduce((bytes, { content }) => bytes + (Buffer.isBuffer(content) ? 0 : content.size), 0);
   const attached: Attached[] = [];
   const later = new Map<Buffer, Blob>();
   for (const [at, { content, ...attachment }] of mail.attachments.entries()) {
     const isHeld = Buffer.isBuffer(content);
     if (isHeld || sum <= WHOLE || !isEncoded(attachment)) {
-      attached.push({ ...attachment, content: isHeld ? content : await collected(read(content)) });
+      attached.push({ ...attachment, content: isHeld ? content : await collected(reader.bytes(content)) });
     } else {
       const placeholder = placeholderOf(mail.messageId, at);
       later.set(placeholder, content);
@@ -71,7 +71,7 @@ export async function compose(mail: MailParts, read: ReadBlob): Promise<MailByte
     }
   }
   const skeleton = await composeWhole({ ...mail, attachments: attached });
-  return later.size === 0 ? skeleton : streamed(skeleton, later, read);
+  return later.size === 0 ? skeleton : streamed(skeleton, later, reader);
 }
 
 /** As nodemailer does it: mails within mails stay as they are (RFC 2046 section 5.2.1 forbids base64 for them). */

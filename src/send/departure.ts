@@ -1,5 +1,5 @@
 // One scheduled mail when its time has come: checked again, composed, handed over.
-import { transaction } from '../db/transaction.ts';
+import { retrying } from '../db/pool.ts';
 import { ApiError } from '../errors.ts';
 import { type Grant, requireValid } from '../grants/grants.ts';
 import type { ResolveSender, Sender } from '../grants/senders.ts';
@@ -11,8 +11,8 @@ import { checkTracking } from './checks.ts';
 import { handOver, type Letter, type LetterDeps, sendingMailbox, toldOf, written } from './letter.ts';
 import { refusalTold } from './refusals.ts';
 import { type Due, putOff } from './schedule-queue.ts';
-import { cancelSchedule, closeSchedule, scheduledOf } from './schedules.ts';
-import { learnSender } from './send.ts';
+import { cancelSchedule, scheduledOf } from './schedules.ts';
+import { learnSender, STOOD_STILL_MS } from './send.ts';
 
 export interface DepartureDeps extends LetterDeps {
   readonly senders: ResolveSender;
@@ -23,6 +23,7 @@ export interface DepartureDeps extends LetterDeps {
 }
 
 const MINUTE = 60_000;
+const PUTTING_OFF_MS = 10 * MINUTE;
 /** Then it is told as failed: 38 minutes after the first try. */
 const WAITS = [MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 20 * MINUTE];
 
@@ -42,10 +43,11 @@ export async function depart(
   }
   const letter = await letterOf(deps, due);
   const ready = await readied(deps, sender, letter, due);
+  const asked = Date.now();
   if (!(await release())) return null;
+  if (Date.now() - asked > STOOD_STILL_MS) return (await putOff(deps.sql, due, 0)) ? 'putOff' : null;
   if (ready instanceof ApiError) {
     await fail(deps, sender.grant, letter, due, ready);
-    await closed(deps, due);
     return 'failed';
   }
   let again = false;
@@ -63,7 +65,6 @@ export async function depart(
   });
   if (again) return 'putOff';
   if (outcome.kind === 'unknown') return null;
-  await closed(deps, due);
   if (outcome.kind !== 'sent') return 'failed';
   learnSender(deps, sender.grant, letter.from.email);
   return 'sent';
@@ -140,11 +141,9 @@ async function isPutOff({ sql, waits = WAITS, graceMs, log }: DepartureDeps, due
   const asked = failure.kind === 'throttled' ? (failure.retryAfterSeconds ?? 0) * 1000 : 0;
   const wait = Math.max(planned, asked);
   if (Date.now() + wait > due.sendAt.getTime() + graceMs) return false;
-  const off = await putOff(sql, due, wait);
+  // A database that comes back before recovery gets to it finds the mail where it was. Should it have been written down
+  // already, the second try finds it `scheduled`, which nothing that follows changes.
+  const off = await retrying(() => putOff(sql, due, wait), PUTTING_OFF_MS);
   if (off) log.info({ app: due.app, grant: due.grantId, schedule: due.id, waitMs: wait }, 'schedule.put_off');
   return off;
-}
-
-async function closed({ sql }: DepartureDeps, { app, messageId }: Due): Promise<void> {
-  await transaction(sql, (tx) => closeSchedule(tx, app, messageId));
 }

@@ -6,6 +6,7 @@ import { transaction } from '../db/transaction.ts';
 import { draftsAsSent, type Standing, standing } from './draft-rows.ts';
 import type { Claims, Job } from './mailbox-rounds.ts';
 import { blobsOf, mailFromText } from './stored-mail.ts';
+import { limitFor } from './time-limit.ts';
 
 export interface DueDraft extends Job {
   readonly app: number;
@@ -29,7 +30,10 @@ export interface DueDraft extends Job {
 }
 
 const OLD_HOURS = 33;
-const ERASED_AT_ONCE = 100;
+/** What a try with large attachments may take besides. */
+const LARGE_MS = limitFor(40 * 1024 * 1024, 0);
+/** A draft may have 6 MB without its attachments. */
+const ERASED_AT_ONCE = 10;
 const ERASE_OF_LATE_MINUTES = 10;
 /** Longer than between two looks at them. */
 const WOKEN_WITHIN = { often: '1 minute', first: '4 hours' } as const;
@@ -55,9 +59,11 @@ export async function claimDrafts(
       order by keep_attempts > 0, nth limit ${most}
     )
     update drafts d set keep_attempts = least(d.keep_attempts + 1, 1000),
-      claimed_until = clock_timestamp() + ${ms(sql, claimMs)}
+      claimed_until = clock_timestamp()
+        + ${ms(sql, claimMs)} + case when d.attached and not d.deleted then ${ms(sql, LARGE_MS)} else interval '0' end
     from due
-    where d.app = due.app and d.id = due.id and d.keep_at <= now()
+    -- No index is to help here: with old statistics all that is due would be read for each of them.
+    where d.app = due.app and d.id = due.id and coalesce(d.keep_at, 'infinity') <= now()
       and (d.claimed_until is null or d.claimed_until <= now()) -- asked of the row anew where another was first
     returning d.app, d.grant_id as "grantId", d.id, d.mail as text, d.version, d.kept_version as "keptVersion", d.deleted,
       d.message_id as "messageId", d.updated_at as "changedAt", d.keep_attempts as attempts,
@@ -120,20 +126,24 @@ export async function eraseDraft(sql: Sql, { app, id }: DueDraft): Promise<void>
 
 /** Erases the drafts of grants that were deleted: in the last minutes, or ever. */
 export async function eraseWithGrants(sql: Sql, which: 'of late' | 'all'): Promise<void> {
-  let erased: number;
-  do {
-    erased = await transaction(sql, async (tx) => {
-      const rows = await tx<{ app: number; mail: string }[]>`
-        delete from drafts where (app, id) in (
-          select d.app, d.id from grants g join drafts d on d.app = g.app and d.grant_id = g.id
-          where g.state = 'deleted'
-            ${which === 'all' ? tx`` : tx`and g.deleted_at > now() - ${ERASE_OF_LATE_MINUTES} * interval '1 minute'`}
-          limit ${ERASED_AT_ONCE})
-        returning app, mail`;
-      for (const { app, mail } of rows) await dropBlobs(tx, app, blobsOf(mailFromText(mail)));
-      return rows.length;
-    });
-  } while (erased === ERASED_AT_ONCE);
+  // Lateral, or all drafts that there are would be read.
+  const grants = await sql<{ app: number; id: string }[]>`
+    select g.app, g.id from grants g
+    cross join lateral (select from drafts d where d.app = g.app and d.grant_id = g.id limit 1) one
+    where g.state = 'deleted'
+      ${which === 'all' ? sql`` : sql`and g.deleted_at > now() - ${ERASE_OF_LATE_MINUTES} * interval '1 minute'`}`;
+  for (const grant of grants) while ((await eraseSome(sql, grant)) === ERASED_AT_ONCE);
+}
+
+async function eraseSome(sql: Sql, grant: { readonly app: number; readonly id: string }): Promise<number> {
+  return await transaction(sql, async (tx) => {
+    const rows = await tx<{ app: number; mail: string | null }[]>`
+      delete from drafts where (app, id) in (
+        select app, id from drafts where app = ${grant.app} and grant_id = ${grant.id} limit ${ERASED_AT_ONCE})
+      returning app, case when attached then mail end as mail`;
+    for (const { app, mail } of rows) if (mail !== null) await dropBlobs(tx, app, blobsOf(mailFromText(mail)));
+    return rows.length;
+  });
 }
 
 function left(sql: Sql, { version, dueAt }: DueDraft) {

@@ -1,14 +1,13 @@
-import { putBlob } from '../db/blobs.ts';
 import type { GrantMailbox, GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import type { Grant } from '../grants/grants.ts';
 import { type Log, withoutAddresses } from '../log.ts';
-import { type MailBytes, readBytes } from '../providers/mail-bytes.ts';
 import type { OutgoingMail, SendOutcome } from '../providers/provider.ts';
 import type { SendResult } from '../tracking/messages.ts';
 import { type Telling, type ToldMail, telling } from '../tracking/send-facts.ts';
 import type { Ledger } from './ledger.ts';
 import { failureTold } from './refusals.ts';
-import { type NewSentCopy, putSentCopy } from './sent-copies.ts';
+import type { NewSentCopy } from './sent-copies.ts';
+import type { ComposedMail } from './streamed-mail.ts';
 
 export interface HandingDeps extends GrantMailboxDeps {
   readonly log: Log;
@@ -29,7 +28,7 @@ export interface Handover {
   readonly message: string;
   readonly mail: OutgoingMail;
   /** What the sender keeps of it, under the Message-ID it left with; asked once it was sent, where Sent is left to us. */
-  copy(messageId: string): Promise<MailBytes>;
+  copy(messageId: string): Promise<Buffer | ComposedMail>;
   /** The application wants to be told of every send, not only of those that it is not answered. */
   readonly tells: boolean;
   /** What is told of the mail. */
@@ -108,12 +107,10 @@ async function recordOutcome(
   const { message } = handover;
   try {
     const copy = outcome.kind === 'sent' && mailbox.wantsCopy() ? await copyOf(deps, grant, handover, outcome) : null;
-    const isWhole = copy !== null && Buffer.isBuffer(copy.raw);
     if (!(await isPutOff(handover, outcome))) {
       const settlement = { app, id: message, result: resultOf(outcome), telling: tellingOf(handover, outcome) };
-      await deps.ledger.settle({ settlement, copy: isWhole ? { ...copy, raw: copy.raw } : null });
+      await deps.ledger.settle({ settlement, copy });
     }
-    if (copy !== null && !isWhole) await keepLargeCopy(deps, copy);
     if (outcome.kind === 'unauthorised' && (await mailbox.expire())) {
       deps.log.warn({ app, grant: grantId, reason: withoutAddresses(outcome.reason) }, 'grant.expired');
     }
@@ -133,24 +130,12 @@ async function copyOf(
   { app, id: grantId }: Grant,
   { message, copy }: Handover,
   { messageId }: { readonly messageId: string },
-): Promise<MadeCopy | null> {
+): Promise<NewSentCopy | null> {
   try {
     return { app, message, grantId, messageId, raw: await copy(messageId) };
   } catch (error) {
     deps.log.error({ app, message, err: error }, 'sent_copy.not_made');
     return null;
-  }
-}
-
-type MadeCopy = Omit<NewSentCopy, 'raw'> & { readonly raw: MailBytes };
-
-/** After the result, which is not to wait for it: writing it down takes a second. */
-async function keepLargeCopy(deps: HandingDeps, copy: MadeCopy): Promise<void> {
-  const { app, message } = copy;
-  try {
-    await putSentCopy(deps.sql, { ...copy, raw: await putBlob(deps.sql, app, readBytes(copy.raw)) });
-  } catch (error) {
-    deps.log.error({ app, message, err: error }, 'sent_copy.not_made');
   }
 }
 

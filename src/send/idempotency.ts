@@ -25,8 +25,10 @@ export async function begin(sql: Query, request: IdempotentRequest): Promise<Beg
   const mayFail = message?.state === 'failed' && (await failedForNow(sql, message));
   if (message !== null && !mayFail) return { kind: 'left', claim, message };
   if (message === null && !isFree) return { kind: 'running' };
-  // A try that was only thought dead may still come to send: under the same id, which one of the two will get.
-  const ours = await takeOver(sql, request, claim, message === null ? claim.messageId : uuidv7());
+  // A try that was only thought dead may still come to send: under the same id, which one of the two will get. Where it
+  // asked for something else, its mail is not to be taken for this one.
+  const isSame = message === null && claim.hash.equals(request.hash);
+  const ours = await takeOver(sql, request, claim, isSame ? claim.messageId : uuidv7());
   return ours === null ? { kind: 'running' } : { kind: 'run', claim: ours };
 }
 

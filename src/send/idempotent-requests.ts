@@ -63,7 +63,8 @@ function toClaimed(request: IdempotentRequest, known: KnownRow): Claimed {
   const isBack = known.status === null && known.is_back;
   if (!isBack && !request.hash.equals(known.request_hash)) return { kind: 'different' };
   if (known.status !== null) return { kind: 'answered', status: known.status, answer: known.answer ?? '{}' };
-  return { kind: 'theirs', claim: toClaim(request, known), isFree: isBack || known.is_silent };
+  const claim = toClaim({ ...request, hash: known.request_hash }, known);
+  return { kind: 'theirs', claim, isFree: isBack || known.is_silent };
 }
 
 /** For this request, from whoever held the claim; null where another one was faster, or it was answered. */
@@ -94,16 +95,24 @@ export async function giveBackAs(sql: Query, claim: Claim, messageId: string): P
     update idempotent_requests set answered_at = now(), message_id = ${messageId} where ${isHeld(sql, claim)}`;
 }
 
-/** Drops keys that are good no longer, some at a time. Returns how many. */
+/** Drops keys that are good no longer, and those of deleted grants: their answers hold mails. Returns how many. */
 export async function pruneIdempotentRequests(sql: Query): Promise<number> {
-  const pruned = await sql`
-    delete from idempotent_requests where (app, grant_id, key) in (
-      select app, grant_id, key from idempotent_requests
-      where started_at < now() - ${GOOD_FOR}::interval
-        and (answered_at is not null or started_at < now() - ${UNANSWERED_FOR}::interval)
-      order by started_at limit ${PRUNED_AT_ONCE} for update skip locked)
+  const orphans = await sql`
+    delete from idempotent_requests r using grants g
+    where g.state = 'deleted' and g.deleted_at > now() - 2 * ${GOOD_FOR}::interval and r.app = g.app and r.grant_id = g.id
     returning key`;
-  return pruned.length;
+  let sum = orphans.length;
+  for (let pruned = PRUNED_AT_ONCE; pruned === PRUNED_AT_ONCE; sum += pruned) {
+    const rows = await sql`
+      delete from idempotent_requests where (app, grant_id, key) in (
+        select app, grant_id, key from idempotent_requests
+        where started_at < now() - ${GOOD_FOR}::interval
+          and (answered_at is not null or started_at < now() - ${UNANSWERED_FOR}::interval)
+        order by started_at limit ${PRUNED_AT_ONCE} for update skip locked)
+      returning key`;
+    pruned = rows.length;
+  }
+  return sum;
 }
 
 function isHeld(sql: Query, { app, grantId, key, startedAt }: Claim) {

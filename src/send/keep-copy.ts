@@ -4,9 +4,10 @@ import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants
 import { findGrant, type Grant } from '../grants/grants.ts';
 import { wireId } from '../ids.ts';
 import { type Log, withoutAddresses } from '../log.ts';
+import { sizeOf } from '../providers/mail-bytes.ts';
 import type { CopyOutcome } from '../providers/provider.ts';
 import { type Copy, drop, giveBack, putOff, restMailbox } from './copy-queue.ts';
-import { withinLimit } from './time-limit.ts';
+import { limitFor, withinLimit } from './time-limit.ts';
 
 export interface KeepDeps extends GrantMailboxDeps {
   readonly log: Log;
@@ -80,7 +81,8 @@ interface Reasoned {
 }
 
 async function attempt(deps: KeepDeps, grant: Grant, copy: Copy, cut: AbortSignal): Promise<CopyOutcome> {
-  const tried = await withinLimit(deps.tryMs, cut, (signal) => ask(deps, grant, copy, signal));
+  const limit = limitFor(copy.raw === null ? 0 : sizeOf(copy.raw), deps.tryMs);
+  const tried = await withinLimit(limit, cut, (signal) => ask(deps, grant, copy, signal));
   return tried === 'over' ? { kind: 'unreachable', reason: 'the provider did not answer in time' } : tried;
 }
 

@@ -1,5 +1,4 @@
 // One try to make the mailbox like a draft, and what follows from how it ended.
-import { readBlob } from '../db/blobs.ts';
 import { isConnectionLost, type Sql } from '../db/pool.ts';
 import { ApiError } from '../errors.ts';
 import { type GrantMailbox, type GrantMailboxDeps, openMailbox } from '../grants/grant-mailbox.ts';
@@ -21,7 +20,8 @@ import {
 import { lockDraft } from './draft-rows.ts';
 import { abandonSend, changingDraft, endDraft } from './draft-sending.ts';
 import { mailFromText } from './stored-mail.ts';
-import { withinLimit } from './time-limit.ts';
+import { blobReader } from './streamed-mail.ts';
+import { limitFor, withinLimit } from './time-limit.ts';
 import { cleanBody, type TrackedBodyDeps } from './tracked-body.ts';
 
 export interface KeepDraftDeps extends GrantMailboxDeps, AnsweredThreadDeps, Pick<TrackedBodyDeps, 'keys'> {
@@ -132,7 +132,8 @@ async function abandoned(sql: Sql, grant: Grant, { id }: DueDraft): Promise<bool
 }
 
 async function attempt(deps: KeepDraftDeps, grant: Grant, draft: DueDraft, cut: AbortSignal): Promise<CopyOutcome> {
-  const tried = await withinLimit(deps.tryMs, cut, (signal) => ask(deps, grant, draft, signal));
+  const limit = limitFor(attachedBytes(draft), deps.tryMs);
+  const tried = await withinLimit(limit, cut, (signal) => ask(deps, grant, draft, signal));
   return tried === 'over' ? { kind: 'unreachable', reason: 'the provider did not answer in time' } : tried;
 }
 
@@ -168,6 +169,12 @@ async function ask(deps: KeepDraftDeps, grant: Grant, draft: DueDraft, signal: A
   }
 }
 
+/** As they lie in the mail, in base64. */
+function attachedBytes({ text, deleted }: DueDraft): number {
+  if (deleted) return 0;
+  return mailFromText(text).attachments.reduce((sum, { content }) => sum + (content.size * 4) / 3, 0);
+}
+
 /** The draft as its author may look at it: opening it there counts nothing of the older mail that it quotes. */
 async function shownDraft(deps: KeepDraftDeps, grant: Grant, draft: DueDraft): Promise<DraftCopy['version']> {
   const mail = mailFromText(draft.text);
@@ -182,7 +189,7 @@ async function shownDraft(deps: KeepDraftDeps, grant: Grant, draft: DueDraft): P
     date: draft.changedAt,
     ancestors: await ancestorsOf(deps, grant, mail),
   };
-  return { messageId, raw: await compose(parts, (blob) => readBlob(deps.sql, grant.app, blob)) };
+  return { messageId, raw: await compose(parts, blobReader(deps.sql, grant.app)) };
 }
 
 /** None where what it answers has gone since. */

@@ -2,6 +2,7 @@ import { gather } from '../db/gather.ts';
 import { retrying, type Sql } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
+import { headOf } from '../providers/mail-bytes.ts';
 import { failureOf } from '../tracking/failure.ts';
 import {
   type Reservation,
@@ -28,7 +29,7 @@ export interface Ledger {
 
 export interface Result {
   readonly settlement: Settlement;
-  readonly copy: (NewSentCopy & { readonly raw: Buffer }) | null;
+  readonly copy: NewSentCopy | null;
 }
 
 export interface LedgerDeps {
@@ -145,5 +146,5 @@ function sureness({ settlement }: Result): number {
 }
 
 function bytesOf({ copy, settlement }: Result): number {
-  return (copy?.raw.length ?? 0) + settlement.telling.detail.length;
+  return (copy === null ? 0 : headOf(copy.raw).length) + settlement.telling.detail.length;
 }

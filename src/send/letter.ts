@@ -1,12 +1,11 @@
 // A mail that is ready to leave, and its leaving.
-import { readBlob } from '../db/blobs.ts';
 import { unsealCredentials } from '../grants/credentials.ts';
 import { type GrantMailbox, mailboxWith } from '../grants/grant-mailbox.ts';
 import type { Grant } from '../grants/grants.ts';
 import type { Sender } from '../grants/senders.ts';
 import { wireId } from '../ids.ts';
 import { withoutAddresses } from '../log.ts';
-import { type MailBytes, sizeOf } from '../providers/mail-bytes.ts';
+import { sizeOf } from '../providers/mail-bytes.ts';
 import type { SendOutcome } from '../providers/provider.ts';
 import { snippet } from '../snippet.ts';
 import type { Party, ToldMail } from '../tracking/send-facts.ts';
@@ -14,6 +13,7 @@ import { compose, type MailParts, type Person } from './compose.ts';
 import { giveToProvider, type HandingDeps } from './handing-over.ts';
 import type { Outgoing } from './outgoing.ts';
 import { failureRefusal, unsupportedProviderRefusal } from './refusals.ts';
+import { blobReader, type ComposedMail } from './streamed-mail.ts';
 import { cleanBody, type TrackedBodyDeps } from './tracked-body.ts';
 
 export interface LetterDeps extends HandingDeps, Pick<TrackedBodyDeps, 'keys'> {}
@@ -50,8 +50,12 @@ export function sendingMailbox(deps: HandingDeps, { grant, credentials }: Sender
 }
 
 /** The letter's bytes as its recipients get them. */
-export async function written(deps: Pick<LetterDeps, 'sql'>, app: number, letter: Letter): Promise<MailBytes> {
-  return await compose({ ...partsOf(letter), body: letter.body }, (blob) => readBlob(deps.sql, app, blob));
+export async function written(
+  deps: Pick<LetterDeps, 'sql'>,
+  app: number,
+  letter: Letter,
+): Promise<Buffer | ComposedMail> {
+  return await compose({ ...partsOf(letter), body: letter.body }, blobReader(deps.sql, app));
 }
 
 /** Gives a reserved letter to the provider and records how that ended. Throws nothing that the provider does. */
@@ -59,7 +63,7 @@ export async function handOver(
   deps: LetterDeps,
   grant: Grant,
   mailbox: GrantMailbox,
-  { letter, raw, leaving }: { readonly letter: Letter; readonly raw: MailBytes; readonly leaving: Leaving },
+  { letter, raw, leaving }: { readonly letter: Letter; readonly raw: Buffer | ComposedMail; readonly leaving: Leaving },
 ): Promise<SendOutcome> {
   const started = performance.now();
   const { id, messageId, mail } = letter;
@@ -115,14 +119,14 @@ async function ownCopy(
   deps: Pick<LetterDeps, 'sql' | 'keys'>,
   app: number,
   letter: Letter,
-  sent: MailBytes,
+  sent: Buffer | ComposedMail,
   messageId: string,
-): Promise<MailBytes> {
+): Promise<Buffer | ComposedMail> {
   const { mail } = letter;
   const body = mail.isPlaintext ? mail.body : cleanBody(deps, app, mail.body);
   if (body === letter.body && messageId === letter.messageId && mail.bcc.length === 0) return sent;
   const parts = { ...partsOf(letter), body, messageId, bcc: mail.bcc };
-  return await compose(parts, (blob) => readBlob(deps.sql, app, blob));
+  return await compose(parts, blobReader(deps.sql, app));
 }
 
 function party({ name = '', email }: Person): Party {

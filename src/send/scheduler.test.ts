@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { databaseGate } from '../../test/support/database-gate.ts';
 import { type Called, type Sender, startSender } from '../../test/support/sender.ts';
 import { eventually } from '../../test/support/service.ts';
+import { connect } from '../db/pool.ts';
 import { deleteGrant, expireGrant, type Grant } from '../grants/grants.ts';
 import { openPracticeGrant } from '../grants/practice-mail.ts';
 import { fromWireId } from '../ids.ts';
 import { wholeOf } from '../providers/mail-bytes.ts';
 import type { OutgoingMail, PracticeCredentials, Provider, SendOutcome } from '../providers/provider.ts';
+import { depart } from './departure.ts';
 import { recoverSends } from './recover.ts';
 import { claimDue, makeRelease, tidySchedules } from './schedule-queue.ts';
 import { type Scheduler, type SchedulerDeps, startScheduler } from './scheduler.ts';
@@ -59,6 +62,7 @@ function start(change: Partial<SchedulerDeps> = {}): Scheduler {
   return scheduler;
 }
 
+const WANTED = { most: 5, bytes: 1e6, ofAGrant: 5, underWay: new Map<string, number>(), graceMs: 3_600_000 };
 const BODY = '<p>Hello <a href="https://example.com/demo">demo</a></p>';
 
 /** Scheduled for in an hour, and answered as such. */
@@ -167,11 +171,10 @@ describe('a scheduled mail', () => {
     const answer = await scheduled();
     await due();
     const { sql } = sender.deps;
-    const wanted = { most: 5, ofAGrant: 5, underWay: new Map<string, number>(), graceMs: 3_600_000 };
-    const [dead, ...none] = await claimDue(sql, wanted);
+    const [dead, ...none] = await claimDue(sql, WANTED);
     assert.ok(dead);
     assert.deepEqual(none, []);
-    assert.deepEqual(await claimDue(sql, wanted), []);
+    assert.deepEqual(await claimDue(sql, WANTED), []);
     await sql`update schedules set next_try_at = now()`;
     start();
     await until(async () => assert.equal(await statusOf(answer), 'success'));
@@ -187,7 +190,7 @@ describe('a scheduled mail', () => {
     assert.equal(await left(), 0);
     const { sql } = sender.deps;
     await sql`update schedules set next_try_at = now()`;
-    assert.deepEqual(await claimDue(sql, { most: 5, ofAGrant: 5, underWay: new Map(), graceMs: 0 }), []);
+    assert.deepEqual(await claimDue(sql, { ...WANTED, graceMs: 0 }), []);
     const again = await sender.call('DELETE', path);
     assert.equal(again.status, 400);
     assert.match(String(again.at('error.message')), /^schedule_id cannot be cancelled any more: .*cancelled/);
@@ -259,11 +262,12 @@ describe('a scheduled mail', () => {
   it('is not handed over again where it may have gone out; recovery finds out and tells', async () => {
     answers = () => ({ kind: 'unknown', reason: 'silence' });
     const answer = await scheduled();
+    const { sql } = sender.deps;
+    await sql`update messages set created_at = created_at - interval '20 days'`; // it was scheduled that long before
     start({ waits: [1] });
     await due();
     await until(async () => assert.equal(await statusOf(answer), 'sending'));
     await until(() => assert.equal(handed.length, 1));
-    const { sql } = sender.deps;
     await until(async () => {
       const [row] = await sql<{ state: string }[]>`select state from messages order by id desc limit 1`;
       assert.equal(row?.state, 'unknown');
@@ -276,6 +280,107 @@ describe('a scheduled mail', () => {
     assert.equal(handed.length, 1);
     await tidySchedules(sql);
     assert.equal(await left(), 0);
+  });
+
+  it('is erased once nobody looks for it any more, or its grant is deleted', async () => {
+    const { sql } = sender.deps;
+    answers = () => ({ kind: 'unknown', reason: 'silence' });
+    const gone = await grantOf('unknown@practice.test');
+    const attachments = [{ filename: 'a', content: 'YQ==' }];
+    const all = [await scheduled({ attachments }), await scheduled({ attachments }, gone)];
+    start();
+    await due();
+    const ids = all.map((answer) => fromWireId('msg', String(answer.at('data.id'))) ?? '');
+    await until(async () => {
+      assert.equal((await sql`select from messages where id = any(${ids}::uuid[]) and state = 'unknown'`).length, 2);
+    });
+    await tidySchedules(sql);
+    assert.equal(await left(), 4);
+    await deleteGrant(sql, gone.app, gone.id);
+    await tidySchedules(sql);
+    assert.equal(await left(), 2);
+    await sql`update messages set created_at = now() - interval '49 hours' where id = any(${ids}::uuid[])`;
+    await tidySchedules(sql);
+    assert.equal(await left(), 0);
+  });
+
+  it('waits for a database that goes away while it is put off', async () => {
+    const gate = await databaseGate(sender.database.connection);
+    const sql = connect(gate.connection);
+    let opened: Promise<void> | null = null;
+    answers = async (): Promise<SendOutcome> => {
+      if (opened !== null) return { kind: 'sent', messageId: '<x@y>', refused: [] };
+      await gate.shut();
+      opened = new Promise((resolve) => setTimeout(resolve, 100)).then(() => gate.open());
+      return { kind: 'unreachable', reason: 'away' };
+    };
+    try {
+      const answer = await scheduled();
+      start({ sql, waits: [1] });
+      await due();
+      await until(async () => assert.equal(await statusOf(answer), 'success'));
+      assert.equal(handed.length, 2);
+    } finally {
+      await opened;
+      await Promise.all(schedulers.map((scheduler) => scheduler.close()));
+      await sql.end({ timeout: 1 });
+      await gate.close();
+    }
+  });
+
+  it('is not handed over by a process that stood still, but by the next', async (t) => {
+    const { sql } = sender.deps;
+    const answer = await scheduled();
+    await due();
+    const [mine] = await claimDue(sql, WANTED);
+    assert.ok(mine);
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    const frozen = await depart({ ...sender.deps, graceMs: 3_600_000 }, mine, async () => {
+      const released = await makeRelease(sql)(mine);
+      t.mock.timers.tick(31_000);
+      return released;
+    });
+    t.mock.timers.reset();
+    assert.deepEqual([frozen, handed.length], ['putOff', 0]);
+    start();
+    await until(async () => assert.equal(await statusOf(answer), 'success'));
+    assert.equal(handed.length, 1);
+  });
+
+  it('waits until there is room for it in memory', async () => {
+    const { sql } = sender.deps;
+    for (let at = 0; at < 3; at++) await scheduled({ body: 'x'.repeat(10_000) });
+    await due();
+    assert.equal((await claimDue(sql, { ...WANTED, bytes: 15_000 })).length, 2);
+    assert.equal((await claimDue(sql, { ...WANTED, bytes: 1 })).length, 1);
+  });
+
+  it('is found with little reading among thousands, also with old statistics', async () => {
+    const { sql } = sender.deps;
+    const put = (count: number, at: string | null) => sql`
+      insert into schedules (app, id, grant_id, message_id, send_at, next_try_at, mail)
+      select ${sender.grant.app}, gen_random_uuid(), ${sender.grant.id}, gen_random_uuid(), now(), ${at}::timestamptz,
+        '{"mail":{"attachments":[]}}' from generate_series(1, ${count}::integer)`;
+    await put(1000, null);
+    await sql`analyze schedules`;
+    await put(5000, '2020-01-01');
+    const read = async (): Promise<number> => {
+      await sql`select pg_stat_force_next_flush()`;
+      const [row] = await sql<{ read: string }[]>`
+        select seq_tup_read + idx_tup_fetch as read from pg_stat_user_tables where relname = 'schedules'`;
+      return Number(row?.read);
+    };
+    const one = connect(sender.database.connection, { max: 1 });
+    try {
+      const before = await read();
+      assert.equal((await claimDue(one, { ...WANTED, most: 16 })).length, 5);
+      await one`select pg_stat_force_next_flush()`;
+      await one`select 1`;
+      const tuples = (await read()) - before;
+      assert.ok(tuples > 0 && tuples < 1000, `${tuples} rows were read`);
+    } finally {
+      await one.end({ timeout: 1 });
+    }
   });
 
   it('fails with an expired grant, and is erased with a deleted one', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { dropBlobs, holdBlobs } from '../db/blobs.ts';
-import type { Query, Sql } from '../db/pool.ts';
+import type { Query, Sql, Tx } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
 import { ApiError, invalid } from '../errors.ts';
 import type { Sender } from '../grants/senders.ts';
@@ -37,7 +37,9 @@ export interface ScheduledMail extends Omit<Sent, 'raw'> {
 /** In one mailbox at once. */
 const MOST_WAITING = 50_000;
 /** How long a schedule is shown after it came to rest (contract 5.5). */
-const SHOWN_HOURS = 72;
+export const SHOWN_HOURS = 72;
+/** Longer than a mail that may have gone out is looked for: nobody needs what it was to send any more. */
+const GIVEN_UP_HOURS = 48;
 
 /**
  * Writes a mail down that is to leave at `sendAt`, tracked as things are now. Whatever would keep it from being sent now is
@@ -60,11 +62,13 @@ export async function schedule(
     await transaction(deps.sql, async (tx) => {
       await reserveAll(tx, [reservation], 'scheduled');
       const [added] = await tx`
-        insert into schedules (app, id, grant_id, message_id, send_at, next_try_at, mail, tracked_body)
+        insert into schedules (app, id, grant_id, message_id, send_at, next_try_at, mail, tracked_body,
+          attachments)
         select ${grant.app}, ${scheduleId}, ${grant.id}, ${letter.id}, ${sendAt}, ${sendAt}, ${mailToText(stored)},
-          ${letter.body === mail.body ? null : letter.body}
+          ${letter.body === mail.body ? null : letter.body}, ${blobsOf(stored)}::uuid[]
         where ${MOST_WAITING} > (
-          select count(*) from schedules where app = ${grant.app} and grant_id = ${grant.id} and mail is not null)
+          select count(*) from schedules
+          where app = ${grant.app} and grant_id = ${grant.id} and send_at > now() and mail is not null)
         returning id`;
       if (added === undefined) {
         throw invalid('send_at', `is not possible now: ${MOST_WAITING} messages of this grant are scheduled already`);
@@ -126,21 +130,58 @@ export async function cancelSchedule(
   return await transaction(sql, async (tx) => {
     // The row's lock keeps a claim, which takes it first too, before or after but not beside us.
     await tx`select from schedules where app = ${app} and id = ${id} for update`;
-    if (!(await cancel(tx, { app, id: messageId }))) return false;
-    await closeSchedule(tx, app, messageId);
-    return true;
+    return (await cancelLocked(tx, [{ app, id, messageId }])) > 0;
   });
 }
 
-/** Erases what it was to send; to be called once its message came to rest. */
-export async function closeSchedule(sql: Query, app: number, messageId: string): Promise<void> {
-  const [row] = await sql<{ mail: string | null }[]>`
-    select mail from schedules where app = ${app} and message_id = ${messageId} for update`;
-  if (row?.mail == null) return;
-  await sql`
-    update schedules set mail = null, tracked_body = null, next_try_at = null, closed_at = coalesce(closed_at, now())
-    where app = ${app} and message_id = ${messageId}`;
-  await dropBlobs(sql, app, blobsOf(mailFromText(row.mail)));
+/** Those of deleted grants; returns how many. */
+export async function cancelOrphans(sql: Sql, most: number): Promise<number> {
+  return await transaction(sql, async (tx) => {
+    const orphans = await tx<Locked[]>`
+      select s.app, s.id, s.message_id as "messageId" from schedules s
+      join grants g on g.app = s.app and g.id = s.grant_id
+      where s.next_try_at is not null and g.state = 'deleted' limit ${most} for update of s skip locked`;
+    return await cancelLocked(tx, orphans);
+  });
+}
+
+interface Locked extends Pick<Schedule, 'id' | 'messageId'> {
+  readonly app: number;
+}
+
+async function cancelLocked(tx: Tx, schedules: readonly Locked[]): Promise<number> {
+  const messages = schedules.map(({ app, messageId }) => ({ app, id: messageId }));
+  const cancelled = await cancel(tx, messages);
+  const ours = schedules.filter(({ messageId }) => cancelled.has(messageId));
+  const apps = ours.map(({ app }) => app);
+  const ids = ours.map(({ id }) => id);
+  return await close(tx, tx`select * from unnest(${apps}::integer[], ${ids}::uuid[]) as cancelled (app, id)`);
+}
+
+/** Erases what schedules were to send whose messages came to rest, or are not looked for any more; the oldest first. */
+export async function closeRested(sql: Sql, most: number): Promise<number> {
+  return await transaction(sql, (tx) =>
+    close(
+      tx,
+      tx`
+        select s.app, s.id from schedules s join messages m on m.app = s.app and m.id = s.message_id
+        where s.mail is not null and s.next_try_at is null
+          and (m.state in ('sent', 'failed', 'cancelled')
+            or m.state = 'unknown' and (m.created_at < now() - ${GIVEN_UP_HOURS}::float8 * interval '1 hour'
+              or exists (select from grants g where g.app = s.app and g.id = s.grant_id and g.state = 'deleted')))
+        order by s.send_at limit ${most} for update of s skip locked`,
+    ),
+  );
+}
+
+/** Of the rows (app, id) of a query; returns how many. */
+async function close(tx: Tx, rows: ReturnType<Query>): Promise<number> {
+  const closed = await tx<{ app: number; attachments: string[] }[]>`
+    update schedules s set mail = null, tracked_body = null, next_try_at = null, closed_at = coalesce(closed_at, now())
+    from (${rows}) as rested where s.app = rested.app and s.id = rested.id
+    returning s.app, s.attachments`;
+  for (const { app, attachments } of closed) await dropBlobs(tx, app, attachments);
+  return closed.length;
 }
 
 function read(sql: Query, where: ReturnType<Query>): Promise<Schedule[]> {

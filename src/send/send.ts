@@ -4,6 +4,7 @@ import type { ResolveSender, Sender } from '../grants/senders.ts';
 import { uuidv7, wireId } from '../ids.ts';
 import type { MailBytes } from '../providers/mail-bytes.ts';
 import type { RefusedRecipient } from '../providers/provider.ts';
+import { telling } from '../tracking/send-facts.ts';
 import type { AnsweredThreadDeps } from './answered-thread.ts';
 import type { Person } from './compose.ts';
 import { handOver, type LetterDeps, sendingMailbox, written } from './letter.ts';
@@ -31,6 +32,12 @@ export interface Sent {
 }
 
 /**
+ * Between the writing of a message's row and its handing over. With the deadline of that it is less than recovery waits
+ * before it concludes that the mail was never sent, after which its author may send it again.
+ */
+export const STOOD_STILL_MS = 30_000;
+
+/**
  * Sends one mail (journey 1). Whatever keeps it from being sent is thrown as an `ApiError`. `id`: the UUIDv7 it is to have;
  * a 409 where a message has it already, so that of several calls with the same id one sends. `threadId`: of the
  * thread that it begins, should it answer nothing.
@@ -51,10 +58,20 @@ export async function send(
   });
   const mailbox = sendingMailbox(deps, sender);
   const raw = await written(deps, grant.app, letter);
+  const asked = Date.now();
   const reserved = await deps.ledger.reserve(reservation);
   if (reserved === 'taken') throw takenRefusal();
   if (reserved === 'unstorable') {
     throw tooLargeRefusal(mail.tracking, 'the message', 'has a label, metadata or a link that cannot be stored.');
+  }
+  if (Date.now() - asked > STOOD_STILL_MS) {
+    const reason = 'the process stood still before it handed the mail over';
+    const result = { state: 'failed', error: { kind: 'abandoned', reason } } as const;
+    await deps.ledger.settle({
+      settlement: { app: grant.app, id, result, telling: telling(false, null, null) },
+      copy: null,
+    });
+    throw failureRefusal({ kind: 'unreachable', reason });
   }
   const leaving = { tells: sender.settings.notifySends };
   const outcome = await handOver(deps, grant, mailbox, { letter, raw, leaving });

@@ -4,7 +4,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { type Sender, startSender } from '../../test/support/sender.ts';
 import { eventually } from '../../test/support/service.ts';
 import { transaction } from '../db/transaction.ts';
-import { type Grant, saveGrant } from '../grants/grants.ts';
+import { deleteGrant, type Grant, saveGrant } from '../grants/grants.ts';
 import { uuidv7 } from '../ids.ts';
 import type { CopyOutcome, ImapCredentials, Provider } from '../providers/provider.ts';
 import { putSentCopies, type SentCopies, type SentCopiesDeps, startSentCopies } from './sent-copies.ts';
@@ -207,6 +207,18 @@ describe('copies of many mailboxes', () => {
     start();
     await emptied(grant);
     assert.equal(triesOf(grant), 6);
+  });
+
+  it('go as soon as the grant is deleted, however long the mailbox was to rest', async () => {
+    const grant = await mailbox(async () => ({ kind: 'unreachable', reason: 'away' }), 'deleted@shop.test');
+    await put(grant, 5, 3);
+    const first = start();
+    await eventually('it was tried', () => (first.counts.retried === 1 ? true : undefined));
+    await first.close();
+    await deleteGrant(sender.database.sql, grant.app, grant.id);
+    start();
+    await emptied(grant);
+    assert.equal(triesOf(grant), 1);
   });
 
   it('follow each other without a pause, one at a time', async () => {

@@ -4,6 +4,7 @@ import PostalMime from 'postal-mime';
 import { tryDueCopies } from '../../test/support/due-copies.ts';
 import { type Sender, startSender, TRACKING_URL } from '../../test/support/sender.ts';
 import { eventually } from '../../test/support/service.ts';
+import { dropUnheld, putBlob } from '../db/blobs.ts';
 import { transaction } from '../db/transaction.ts';
 import { deleteGrant, expireGrant, type Grant, saveGrant } from '../grants/grants.ts';
 import { wholeOf } from '../providers/mail-bytes.ts';
@@ -11,6 +12,8 @@ import type { CopyOutcome, ImapCredentials, Provider, SentCopy } from '../provid
 import { linkUrl, pixelUrl } from '../tracking/token.ts';
 import type { CopyCounts } from './keep-copy.ts';
 import { putSentCopies, startSentCopies } from './sent-copies.ts';
+import { blobReader, type ComposedMail, mailOf } from './streamed-mail.ts';
+import { waitingCopy } from './waiting-copy.ts';
 
 const SERVER = { host: 'mail.shop.test', port: 465, security: 'tls', user: 'nyla', password: 'p' } as const;
 const credentials: ImapCredentials = { provider: 'imap', smtp: SERVER, imap: { ...SERVER, port: 993 } };
@@ -78,9 +81,10 @@ async function send(body: object): Promise<string> {
   return String(answer.at('data.id'));
 }
 
-async function put(): Promise<void> {
-  const message = '019a0000-0000-7000-8000-000000000001';
-  const copy = { app: grant.app, message, grantId: grant.id, messageId: '<a@shop.test>', raw: Buffer.from('raw') };
+const MESSAGE = '019a0000-0000-7000-8000-000000000001';
+
+async function put(raw: Buffer | ComposedMail = Buffer.from('raw')): Promise<void> {
+  const copy = { app: grant.app, message: MESSAGE, grantId: grant.id, messageId: '<a@shop.test>', raw };
   await transaction(sender.database.sql, (tx) => putSentCopies(tx, [copy]));
 }
 
@@ -105,6 +109,21 @@ describe('the copy for Sent', () => {
     assert.equal(mail.bcc?.[0]?.address, 'hidden@client.test');
     assert.ok(Math.abs(new Date(mail.date ?? '').getTime() - Date.now()) < 60_000);
     assert.equal(await left(), 0);
+  });
+
+  it('holds its large attachments until it is kept, and is none for the version before without them', async () => {
+    const { sql } = sender.database;
+    const attached = await putBlob(sql, grant.app, [Buffer.from('attached')]);
+    const raw = mailOf([Buffer.from('Subject: a\r\n\r\n'), attached, Buffer.from('\r\n')], blobReader(sql, grant.app));
+    await put(raw);
+    await dropUnheld(sql, grant.app, [attached.id]);
+    const [row] = await sql`select raw from sent_copies`;
+    assert.deepEqual(row, { raw: null });
+    const whole = 'Subject: a\r\n\r\nYXR0YWNoZWQ=\r\n';
+    assert.equal(String(await waitingCopy(sql, grant.app, MESSAGE)), whole);
+    assert.equal(await round(), 1);
+    assert.equal(counts.kept, 1);
+    assert.deepEqual([await left(), (await sql`select from blobs`).length], [0, 0]);
   });
 
   it('is not made where the server keeps one', async () => {

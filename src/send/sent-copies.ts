@@ -1,12 +1,13 @@
 // The sender's own copy of a mail, put into Sent where the server keeps none. A row of `sent_copies` is the job.
-import { type Blob, holdBlobs } from '../db/blobs.ts';
-import type { Sql, Tx } from '../db/pool.ts';
-import { transaction } from '../db/transaction.ts';
+import { holdBlobs } from '../db/blobs.ts';
+import type { Tx } from '../db/pool.ts';
 import type { GrantMailboxDeps } from '../grants/grant-mailbox.ts';
 import type { Log } from '../log.ts';
 import { type Copy, claimDue, wakeChanged } from './copy-queue.ts';
 import { type CopyCounts, type KeepDeps, keep } from './keep-copy.ts';
 import { startRounds } from './mailbox-rounds.ts';
+import type { ComposedMail } from './streamed-mail.ts';
+import { takenApart } from './waiting-copy.ts';
 
 export interface SentCopiesDeps extends GrantMailboxDeps {
   readonly log: Log;
@@ -35,28 +36,24 @@ export interface NewSentCopy {
   readonly grantId: string;
   /** The Message-ID it left with. */
   readonly messageId: string;
-  readonly raw: Buffer | Blob;
+  readonly raw: Buffer | ComposedMail;
 }
 
-/** In the transaction that says the mails were sent. */
+/** In the transaction that says the mails were sent; large attachments are held, not written once more. */
 export async function putSentCopies(tx: Tx, copies: readonly NewSentCopy[]): Promise<void> {
-  await Promise.all(
-    copies.map(({ app, message, grantId, messageId, raw }) => {
-      const isWhole = Buffer.isBuffer(raw);
-      return tx`
-        insert into sent_copies (app, message_id, grant_id, header, raw, blob_id, next_attempt_at)
-        values (${app}, ${message}, ${grantId}, ${messageId}, ${isWhole ? raw : null}, ${isWhole ? null : raw.id},
-          now() + ${FIRST_MS}::float8 * interval '1 millisecond')
-        on conflict do nothing`;
-    }),
-  );
+  await Promise.all(copies.map((copy) => putSentCopy(tx, copy)));
 }
 
-/** A large one by itself, in a blob of its own. */
-export async function putSentCopy(sql: Sql, copy: NewSentCopy & { readonly raw: Blob }): Promise<void> {
-  await transaction(sql, async (tx) => {
-    if (await holdBlobs(tx, copy.app, [copy.raw.id])) await putSentCopies(tx, [copy]);
-  });
+async function putSentCopy(tx: Tx, { app, message, grantId, messageId, raw }: NewSentCopy): Promise<void> {
+  const { skeleton, attached } = takenApart(raw);
+  const isWhole = attached.length === 0;
+  const added = await tx`
+    insert into sent_copies (app, message_id, grant_id, header, ${isWhole ? tx`raw` : tx`skeleton`}, attached, next_attempt_at)
+    values (${app}, ${message}, ${grantId}, ${messageId}, ${skeleton}, ${isWhole ? null : tx.json(attached.map((each) => ({ ...each })))},
+      now() + ${FIRST_MS}::float8 * interval '1 millisecond')
+    on conflict do nothing returning app`;
+  const ids = attached.map(({ blob }) => blob);
+  if (added.length > 0) await holdBlobs(tx, app, ids); // one that has gone is missed when the copy is read
 }
 
 /** Works off the copies that are due, several mailboxes at once. Several processes may run it: each copy is claimed by one. */

@@ -1,15 +1,27 @@
 // A mail whose large attachments are read from the store while it is handed over: all else is composed before, with a
 // placeholder where each of them belongs.
 import { createHash } from 'node:crypto';
-import type { Blob } from '../db/blobs.ts';
+import { type Blob, readBlob, readBlobInBase64 } from '../db/blobs.ts';
+import type { Query } from '../db/pool.ts';
 import type { StreamedMail } from '../providers/mail-bytes.ts';
 
-/** The chunks of a blob in their order; throws where it has gone. */
-export type ReadBlob = (blob: Blob) => AsyncIterable<Buffer>;
+export interface BlobReader {
+  /** In their order; throws where the blob has gone. */
+  bytes(blob: Blob): AsyncIterable<Buffer>;
+  /** As lines of base64 with CRLF between them. */
+  lines(blob: Blob): AsyncIterable<Buffer>;
+}
 
-/** One line of base64 (RFC 2045 section 6.8). */
-const LINE_BYTES = 57;
+export interface ComposedMail extends StreamedMail {
+  /** What it is put together of. */
+  readonly pieces: readonly (Buffer | Blob)[];
+}
+
 const LINE_CHARACTERS = 76;
+
+export function blobReader(sql: Query, app: number): BlobReader {
+  return { bytes: (blob) => readBlob(sql, app, blob), lines: (blob) => readBlobInBase64(sql, app, blob) };
+}
 
 /** 48 bytes, which base64 writes without padding on a line of their own. */
 export function placeholderOf(messageId: string, at: number): Buffer {
@@ -17,16 +29,22 @@ export function placeholderOf(messageId: string, at: number): Buffer {
 }
 
 /** `skeleton` holds each of the placeholders once, in base64. */
-export function streamed(skeleton: Buffer, blobs: ReadonlyMap<Buffer, Blob>, read: ReadBlob): StreamedMail {
-  const pieces = piecesOf(skeleton, blobs);
-  const size = pieces.reduce((sum, piece) => sum + (Buffer.isBuffer(piece) ? piece.length : sizeIn(piece.size)), 0);
+export function streamed(skeleton: Buffer, blobs: ReadonlyMap<Buffer, Blob>, reader: BlobReader): ComposedMail {
+  return mailOf(piecesOf(skeleton, blobs), reader);
+}
+
+/** The first piece has the whole header block. */
+export function mailOf(pieces: readonly (Buffer | Blob)[], reader: Pick<BlobReader, 'lines'>): ComposedMail {
+  const [head] = pieces;
+  if (!Buffer.isBuffer(head)) throw new Error('a mail begins with its header');
   return {
-    size,
-    head: skeleton,
+    size: pieces.reduce((sum, piece) => sum + (Buffer.isBuffer(piece) ? piece.length : sizeIn(piece.size)), 0),
+    head,
+    pieces,
     async *read() {
       for (const piece of pieces) {
         if (Buffer.isBuffer(piece)) yield piece;
-        else yield* encoded(read(piece));
+        else yield* reader.lines(piece);
       }
     },
   };
@@ -54,22 +72,4 @@ function piecesOf(skeleton: Buffer, blobs: ReadonlyMap<Buffer, Blob>): (Buffer |
 function sizeIn(bytes: number): number {
   const characters = Math.ceil(bytes / 3) * 4;
   return characters + 2 * Math.max(0, Math.ceil(characters / LINE_CHARACTERS) - 1);
-}
-
-async function* encoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let rest: Buffer = Buffer.alloc(0);
-  let first = true;
-  const lines = (bytes: Buffer): Buffer => {
-    const text = bytes.toString('base64').replace(/.{76}(?=.)/g, '$&\r\n');
-    const joined = first ? text : `\r\n${text}`;
-    first = false;
-    return Buffer.from(joined, 'latin1');
-  };
-  for await (const chunk of chunks) {
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    const whole = bytes.length - (bytes.length % LINE_BYTES);
-    rest = bytes.subarray(whole);
-    if (whole > 0) yield lines(bytes.subarray(0, whole));
-  }
-  if (rest.length > 0) yield lines(rest);
 }

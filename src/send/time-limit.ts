@@ -1,3 +1,11 @@
+/** Below the speed of any line that a mail server hangs on. */
+const BYTES_PER_MS = 200;
+
+/** A limit for a call that also carries so many bytes: a mail of 34 MB, in base64, has some three minutes more. */
+export function limitFor(bytes: number, ms: number): number {
+  return ms + bytes / BYTES_PER_MS;
+}
+
 /** For a call that was told to stop: to say how it ended, before it is left to itself. */
 const LAST_WORDS_MS = 500;
 

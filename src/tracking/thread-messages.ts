@@ -6,6 +6,8 @@ export interface ThreadMessage {
   /** The Message-ID header. */
   readonly messageId: string;
   readonly subject: string;
+  /** When it was written down to be handed over. */
+  readonly createdAt: Date;
 }
 
 /** The messages of a grant's thread that went out, or may have; newest first, at most `most`. */
@@ -17,7 +19,7 @@ export async function threadMessages(
   most: number,
 ): Promise<ThreadMessage[]> {
   return await sql<ThreadMessage[]>`
-    select id, message_id as "messageId", subject from messages
+    select id, message_id as "messageId", subject, created_at as "createdAt" from messages
     where app = ${app} and grant_id = ${grantId} and thread_id = ${threadId} and state in ('sending', 'sent', 'unknown')
     order by id desc limit ${most}`;
 }
