@@ -174,13 +174,20 @@ describe('redirect URIs over HTTP', () => {
     assert.deepEqual(data.settings, { package_name: 'com.shop', sha1_certificate_fingerprint: 'AA:BB' });
   });
 
+  it('take null for what is not given', async () => {
+    const body = { url: 'https://shop.example/null', platform: null, settings: { origin: null } };
+    const made = await call('POST', URIS, body);
+    assert.deepEqual([made.status, made.data.platform], [200, 'web'], made.text);
+    assert.equal((await call('DELETE', `${URIS}/${made.data.id}`)).status, 200);
+  });
+
   it('say what is wrong, by its name', async () => {
     const url = 'https://shop.example/web';
     for (const [body, message] of [
       [{}, 'url is required'],
       [{ url: 'http://shop.example/' }, 'url must begin with https:// (http:// for localhost only)'],
       [{ url }, 'url is a redirect URI of this application already'],
-      [{ url, platform: 'fridge' }, 'platform must be "web" or "js" or "desktop" or "mobile" or "ios" or "android"'],
+      [{ url, platform: 'fridge' }, 'platform must be one of "web", "js", "desktop", "mobile", "ios", "android"'],
       [{ url, settings: { origin: 1 } }, 'settings.origin must be a string'],
       [{ url, settings: { origin: 'a\nb' } }, 'settings.origin does not have the right form'],
       [{ url, settings: { colour: 'red' } }, 'settings.colour is not a known field'],

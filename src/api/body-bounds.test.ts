@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApiError } from '../errors.ts';
-import { checkBounds } from './body-bounds.ts';
+import { checkBounds, withoutNulls } from './body-bounds.ts';
 
 function refusal(body: unknown, nulAllowedIn?: readonly string[]): string | null {
   try {
@@ -65,5 +65,27 @@ describe('the bounds of a body', () => {
   it('leave out what would become a prototype', () => {
     assert.match(refusal(JSON.parse('{"a": [{"__proto__": 1}]}')) ?? '', /__proto__/);
     assert.equal(refusal({ constructor: 1 }), null);
+  });
+});
+
+describe('what is null', () => {
+  it('counts as not given, as deep as anything is read', () => {
+    assert.deepEqual(withoutNulls({ subject: null, to: [{ name: null, email: 'a' }], branding: { icon_url: null } }), {
+      to: [{ email: 'a' }],
+      branding: {},
+    });
+    assert.deepEqual(withoutNulls({ tracking_settings: null, metadata: null }), {});
+  });
+
+  it('stays where it is a value, or a mistake', () => {
+    for (const body of [
+      { tracking_settings: { notify_classes: null } },
+      { metadata: { a: null } },
+      { to: [null] },
+      [null],
+      null,
+    ]) {
+      assert.deepEqual(withoutNulls(body), body);
+    }
   });
 });

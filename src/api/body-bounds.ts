@@ -56,6 +56,24 @@ export function checkBounds(body: unknown, nulAllowedIn: readonly string[] = [])
   visit(body);
 }
 
+/**
+ * Members that are null count as not given, as they do for Nylas: Python's None and Ruby's nil come so. In metadata a
+ * null is a mistake, and among tracking_settings it is a value.
+ */
+export function withoutNulls(value: unknown, depth = DEEPEST_READ): unknown {
+  if (depth === 0 || typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, depth - 1));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, member]) => member !== null)
+      .map(([name, member]) => [name, NULLS_IN.has(name) ? member : withoutNulls(member, depth - 1)]),
+  );
+}
+
+/** The body, a list in it, a member of that list: nothing we read lies deeper. */
+const DEEPEST_READ = 3;
+const NULLS_IN: ReadonlySet<string> = new Set(['metadata', 'tracking_settings']);
+
 /** JSON in strict UTF-8; nothing at all is undefined. Throws a 400. */
 export function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;

@@ -113,7 +113,7 @@ test('what is wrong with a replay is named', async (t) => {
     [{ since: 1, untill: 2 }, /^untill is not a known field$/],
     [
       { since: 1, states: ['lost'] },
-      /^states\[0\] must be "pending" or "held" or "exhausted" or "stopped" or "delivered"$/,
+      /^states\[0\] must be one of "pending", "held", "exhausted", "stopped", "delivered"$/,
     ],
     [{ since: 1, states: [] }, /^states must not be empty$/],
     [{ since: 1, trigger_types: ['message.read'] }, /^trigger_types must not contain "message.read"; allowed are /],

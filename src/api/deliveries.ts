@@ -29,7 +29,7 @@ import { operation } from './operation.ts';
 import { oneOf, readOwnQuery } from './query.ts';
 import { answer } from './respond.ts';
 import { Counters, DeliveryInFull, DeliverySchema, Replayed as ReplayedSchema } from './schemas/deliveries.ts';
-import { answerOf, listOf, NEXT_CURSOR } from './schemas/envelopes.ts';
+import { answerOf, listOf, NEXT_CURSOR, wordOf } from './schemas/envelopes.ts';
 
 export interface DeliveryRoutesDeps extends ReplayDeps {
   /** Where the destinations are: `/v3/webhooks`. */
@@ -43,7 +43,7 @@ const ReplayBody = Type.Object(
   {
     since: Second,
     until: Second,
-    states: Type.Optional(Type.Array(Type.Union(REPLAYABLE.map((state) => Type.Literal(state))), { minItems: 1 })),
+    states: Type.Optional(Type.Array(wordOf(REPLAYABLE), { minItems: 1 })),
     trigger_types: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
     page_token: Type.Optional(Type.String()),
     notification_ids: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 1000 })),

@@ -110,7 +110,7 @@ const SEND = operation({
   description: 'As a message, with the tracking options of the draft. A draft that could not be sent stays a draft.',
   params: ONE,
   headers: IDEMPOTENCY_KEY,
-  body: Type.Object({ signature_id: Type.Optional(Type.Unknown()) }),
+  body: Type.Object({ signature_id: Type.Optional(Type.Unknown({ description: 'Not supported: refused.' })) }),
   bodyIsOptional: true,
   answers: { 200: answerOf(SentMessage, { grant_id: Type.String(), ...WARNINGS }) },
   refusals: [402, 403, 409, 422, 504],
@@ -249,7 +249,7 @@ function afterOf(token: string | undefined): string | null {
 function addresses(description: string): Parameter<readonly string[] | undefined> {
   const { schema, read } = list(description);
   return {
-    schema,
+    schema: { ...schema, maxItems: MOST_ADDRESSES },
     read(name, given) {
       const all = read(name, given);
       if ((all?.length ?? 0) > MOST_ADDRESSES) throw invalid(name, `must have at most ${MOST_ADDRESSES} addresses`);

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Value } from '@sinclair/typebox/value';
 import type { Attachment } from '../send/compose.ts';
-import { DraftBody, filledIn, givenOf, MessageBody, outgoingOf, sendAtOf, withoutNulls } from './message-body.ts';
+import { withoutNulls } from './body-bounds.ts';
+import { DraftBody, filledIn, givenOf, MessageBody, outgoingOf, sendAtOf } from './message-body.ts';
 
 const kim = { email: 'kim@example.com' };
 const FILE: Attachment = { filename: 'a', contentType: 'text/plain', content: Buffer.from('a'), isInline: false };

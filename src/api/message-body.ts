@@ -49,7 +49,7 @@ const MAIL = {
 export const MessageBody = Type.Object({
   to: Type.Array(PersonSchema, { minItems: 1 }),
   ...MAIL,
-  send_at: Type.Optional(Type.Integer({ description: 'Unix seconds: not at once, but then.' })),
+  send_at: Type.Optional(Type.Integer({ description: 'Unix seconds, 60 seconds to 30 days ahead: it is sent then.' })),
 });
 export type MessageBody = Static<typeof MessageBody>;
 
@@ -138,20 +138,6 @@ function shownAhead(seconds: number): string {
   if (seconds <= 0) return 'not ahead at all';
   return seconds < 3600 ? `${seconds} seconds ahead` : `${Math.ceil(seconds / (24 * 3600))} days ahead`;
 }
-
-/** Members that are null count as not given, as they do for Nylas; in metadata a null is a mistake. */
-export function withoutNulls(value: unknown, depth = DEEPEST): unknown {
-  if (depth === 0 || typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, depth - 1));
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, member]) => member !== null)
-      .map(([name, member]) => [name, name === 'metadata' ? member : withoutNulls(member, depth - 1)]),
-  );
-}
-
-/** The body, a list in it, a member of that list: nothing we read lies deeper. */
-const DEEPEST = 3;
 
 const UNSUPPORTED = {
   use_draft: 'a mail that is to be sent later has send_at alone, and drafts have their own calls',

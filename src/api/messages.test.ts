@@ -91,7 +91,11 @@ describe('bad input is told by field and rule', () => {
       file({ content_disposition: 'form-data' }),
       /^attachments\[0\]\.content_disposition must/,
     ],
-    ['a scheduled time', { to: [kim], send_at: 4_000_000_000 }, /^send_at must be at most 30 days ahead, and is \d+ days ahead$/],
+    [
+      'a scheduled time',
+      { to: [kim], send_at: 4_000_000_000 },
+      /^send_at must be at most 30 days ahead, and is \d+ days ahead$/,
+    ],
     ['a draft', { to: [kim], use_draft: true }, /^use_draft is not supported: /],
     ['a template', { to: [kim], template: { id: 'x' } }, /^template is not supported: /],
     ['a signature', { to: [kim], signature_id: 'x' }, /^signature_id is not supported: /],

@@ -9,7 +9,7 @@ import { scheduledBefore, sentBefore } from '../send/sent-before.ts';
 import type { StoredMessage } from '../tracking/messages.ts';
 import { caller, type Routes } from './http.ts';
 import { type Fields, selected } from './mail-wire.ts';
-import { MessageBody, outgoingOf, sendAtOf, withoutNulls } from './message-body.ts';
+import { MessageBody, outgoingOf, sendAtOf } from './message-body.ts';
 import { scheduledToWire, sentToWire } from './message-wire.ts';
 import { acceptMultipart, filesOf } from './multipart.ts';
 import { once } from './once.ts';
@@ -26,14 +26,11 @@ interface SendRequest {
   Body: MessageBody;
 }
 
-/** What validates and prepares the body of a route that sends. */
+/** What validates the body of a route that sends. */
 export const sendRoute = {
   bodyLimit: SEND_BODY_LIMIT,
   schema: { body: MessageBody },
   config: { nulAllowedIn: ['tracking_options', 'metadata', 'reply_to_message_id'] }, // D6 and D27 answer there
-  preValidation: async (request: FastifyRequest): Promise<void> => {
-    request.body = withoutNulls(request.body);
-  },
 };
 
 const SHOWN = {

@@ -84,6 +84,24 @@ describe('25 MB', () => {
     await blobsBecome(0);
   });
 
+  it('and more are refused where the connection ends behind the answer: not before the client has written all', async () => {
+    for (const size of [35, 90]) {
+      const client = await RawClient.open(ground.port);
+      const head = ground.request({ ...raw([]), hasLength: false, body: Buffer.alloc(0) }).toString();
+      const length = `Connection: close\r\nContent-Length: ${size * MB}`;
+      client.send(head.slice(0, head.indexOf('\r\n\r\n') + 4).replace('Transfer-Encoding: chunked', length));
+      let written = 0;
+      for (; written < Math.min(size, 60) * MB && !client.socket.destroyed; written += MB) {
+        assert.equal(client.left, '');
+        if (!client.socket.write(Buffer.alloc(MB))) await Promise.race([once(client.socket, 'drain'), client.closed]);
+      }
+      if (size < 60) assert.equal(readAnswer(await client.answer()).status, 413);
+      else client.socket.write(Buffer.alloc((size - 60) * MB), () => {});
+      await client.closed;
+      if (size > 60) assert.match(client.left, /^HTTP\/1\.1 413 /);
+    }
+  });
+
   it('and more are refused so that fetch sees it', async () => {
     const { body, contentType } = big(40 * MB);
     const response = await fetch(`${ground.url}/v3/mails`, {

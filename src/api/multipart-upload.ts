@@ -26,17 +26,3 @@ async function nextOf(chunks: AsyncIterator<Buffer>): Promise<IteratorResult<Buf
     throw new ApiError(400, 'api.invalid_request_error', 'The request was cut off.');
   }
 }
-
-/**
- * Reads and drops what else comes of a request that is refused, since many clients read no answer before they have
- * written all; after `most` bytes it hangs up.
- */
-export function drain(request: IncomingMessage, most: number): void {
-  let read = 0;
-  request.on('error', () => {});
-  request.on('data', (chunk: Buffer) => {
-    read += chunk.length;
-    if (read > most) request.destroy();
-  });
-  request.resume();
-}

@@ -173,6 +173,9 @@ describe('the files', () => {
       ['filename="x/y.txt"', 'x/y.txt'],
       ['filename=""', 'attachment-12'],
       ['other="x"', 'attachment-13'],
+      ['filename="C:\\temp\\new.txt"', 'C:\\temp\\new.txt'],
+      ['filename="a\\\\b.txt"', 'a\\b.txt'],
+      ['filename="say \\" (1).txt"', 'say " (1).txt'],
     ];
     const parts = names.map(([given], index) => file(`name="file${index}"; ${given}`));
     assert.deepEqual(

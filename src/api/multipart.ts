@@ -10,7 +10,7 @@ import { parseJson } from './body-bounds.ts';
 import { type AnyRequest, caller, type Http } from './http.ts';
 import { described } from './mail-fields.ts';
 import { type Part, partsOf } from './multipart-parts.ts';
-import { bytesOf, drain } from './multipart-upload.ts';
+import { bytesOf } from './multipart-upload.ts';
 import { FORM_LIMIT, SEND_BODY_LIMIT } from './respond.ts';
 
 interface MultipartDeps {
@@ -19,8 +19,6 @@ interface MultipartDeps {
 
 /** What boundaries, headers and text around the parts may have besides. */
 const MOST_AROUND = 1024 * 1024;
-/** Of a request that is refused; more than one that is just too large has left. */
-const MOST_DRAINED = 64 * 1024 * 1024;
 const MOST_FILES = 1000;
 const LARGEST_BUFFER = 128 * 1024;
 /** All files of a request that are kept in memory. */
@@ -50,12 +48,7 @@ export function acceptMultipart(http: Http, { sql }: MultipartDeps): void {
   http.addContentTypeParser('multipart/form-data', async (request: FastifyRequest, payload: IncomingMessage) => {
     const form: Form = { json: null, files: [], blobs: [], size: 0, buffered: 0 };
     forms.set(request.raw, form);
-    try {
-      return await readForm(sql, request, payload, form);
-    } catch (error) {
-      drain(payload, MOST_DRAINED);
-      throw error;
-    }
+    return await readForm(sql, request, payload, form);
   });
   http.addHook('onSend', async (request, reply) => {
     const form = forms.get(request.raw);
@@ -160,13 +153,18 @@ async function* joined(chunks: Buffer[], rest: AsyncIterator<Buffer>): AsyncGene
 }
 
 function nameOf({ headers }: Part, number: number): { name: string; filename: string } {
-  const { value, parameters } = mimeField(headers.get('content-disposition') ?? '');
+  const written = headers.get('content-disposition') ?? '';
+  const { value, parameters } = mimeField(written.replace(BACKSLASH, (_, escaped) => ESCAPED[escaped] ?? '\\\\'));
   const name = parameters.get('name');
   if (value !== 'form-data' || name === undefined) {
     throw invalid(`part ${number} of the form`, 'must have a Content-Disposition of form-data with a name');
   }
   return { name: unquoted(name), filename: unquoted(parameters.get('filename') ?? '') };
 }
+
+/** Browsers write one as it is, older ones escape it and quotation marks by one: only before those two it is not itself. */
+const BACKSLASH = /\\(["\\])?/g;
+const ESCAPED: Readonly<Record<string, string>> = { '"': '%22' };
 
 /** Browsers and all four SDKs write a quotation mark so (the HTML standard, multipart/form-data encoding). */
 function unquoted(text: string): string {

@@ -132,7 +132,7 @@ function multipartOf(schema: TSchema): object {
         type: 'string',
         contentMediaType: 'application/octet-stream',
         description:
-          'A file. A part that is not called file or attachment with a number is inline: its name is the content_id.',
+          'A file. It may be called attachment, or file with a number such as file0; any other name is its content_id, which makes it inline.',
       },
     },
     encoding: { message: { contentType: 'application/json' } },

@@ -140,6 +140,27 @@ describe('rate limits', () => {
     assert.equal(lookedUp.length, 2);
   });
 
+  it('hold also for requests that come while an address is looked up', async () => {
+    let resolve: (id: string | null) => void = () => {};
+    const promise = new Promise<string | null>((resolved) => {
+      resolve = resolved;
+    });
+    let asked = 0;
+    limiter = makeRateLimiter({
+      limits: { grantRequestsPerSecond: 100, grantUploadsPerSecond: 0, applicationRequestsPerSecond: 3 },
+      findGrantId: () => {
+        asked += 1;
+        return promise;
+      },
+      now: () => clock,
+    });
+    const all = Array.from({ length: 8 }, (_, index) => ask(`/v3/grants/${index}@example.com`));
+    while (asked < 8) await new Promise(setImmediate);
+    resolve(null);
+    const answered = (await Promise.all(all)).map(({ status }) => status).sort();
+    assert.deepEqual(answered, [200, 200, 200, 429, 429, 429, 429, 429]);
+  });
+
   it('keep the grants of an application apart: hammering on one leaves the rest to the others', async () => {
     limit({ applicationRequestsPerSecond: 10, grantRequestsPerSecond: 2 });
     const vault = makeVault(parseKeyring(generateSecret()));

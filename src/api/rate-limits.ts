@@ -76,9 +76,10 @@ export function makeRateLimiter({ limits, findGrantId, now = () => performance.n
               ...askedOf('grantRequestsPerSecond', grant, name),
               ...(isUpload(request) ? askedOf('grantUploadsPerSecond', uploads, name) : []),
             ];
-      refuseWhereEmpty(ofGrant, reply);
+      const all = [...ofApplication, ...ofGrant];
+      refuseWhereEmpty(all, reply); // the application again: others may have passed during the look-up
       // What is refused takes nothing: who hammers on one grant leaves the rest to the others of its application.
-      for (const { buckets, name } of [...ofApplication, ...ofGrant]) buckets.take(name);
+      for (const { buckets, name } of all) buckets.take(name);
     },
   };
 }

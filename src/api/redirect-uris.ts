@@ -19,7 +19,7 @@ import { caller, type Routes } from './http.ts';
 import { operation } from './operation.ts';
 import { type Answer, answer, done } from './respond.ts';
 import { RedirectUriSchema } from './schemas/applications.ts';
-import { answerOf, Done, listOf } from './schemas/envelopes.ts';
+import { answerOf, Done, listOf, wordOf } from './schemas/envelopes.ts';
 
 export interface WireRedirectUri {
   readonly id: string;
@@ -31,7 +31,7 @@ export interface WireRedirectUri {
 /** No control characters, and no halves of surrogate pairs, which PostgreSQL stores in no JSON. */
 const Setting = Type.Optional(Type.String({ maxLength: 255, pattern: '^[^\\p{Cc}\\p{Cs}]*$' }));
 const members = {
-  platform: Type.Optional(Type.Union(PLATFORMS.map((platform) => Type.Literal(platform)))),
+  platform: Type.Optional(wordOf(PLATFORMS)),
   settings: Type.Optional(
     Type.Object(
       {

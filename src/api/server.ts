@@ -1,5 +1,4 @@
 // The API's HTTP server without a socket: the edge owns the port and hands over what is not a hit.
-import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { type FastifyReply, type FastifyRequest, fastify, type RouteHandlerMethod } from 'fastify';
 import { type Query, retrying } from '../db/pool.ts';
@@ -8,7 +7,8 @@ import { makeAuthenticator } from '../grants/keys.ts';
 import { makeSessions, type SessionKeys } from '../grants/sign-in.ts';
 import type { Log } from '../log.ts';
 import { makeGuard } from './auth.ts';
-import { checkBounds, invalidJson } from './body-bounds.ts';
+import { checkBounds, parseJson, withoutNulls } from './body-bounds.ts';
+import { drain } from './drain.ts';
 import { appOf, type Http, type Routes } from './http.ts';
 import { describeRoutes } from './openapi.ts';
 import { openApiRoutes } from './openapi-routes.ts';
@@ -140,24 +140,13 @@ function throughRestarts(handler: RouteHandlerMethod): RouteHandlerMethod {
  */
 function acceptJson(http: Http): void {
   http.removeContentTypeParser(['application/json', 'text/plain']);
-  http.addContentTypeParser(
-    'application/json',
-    { parseAs: 'buffer' },
-    async (_request: FastifyRequest, body: Buffer) => {
-      if (body.length === 0) return undefined;
-      if (!isUtf8(body)) throw invalidJson('it is not UTF-8');
-      try {
-        const parsed: unknown = JSON.parse(body.toString('utf8').replace(/^\uFEFF/, ''));
-        return parsed;
-      } catch (error) {
-        // A RangeError: nested deeper than the parser can follow.
-        throw error instanceof SyntaxError || error instanceof RangeError ? invalidJson(error.message) : error;
-      }
-    },
+  http.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) =>
+    parseJson(body),
   );
   http.addHook('preValidation', async (request) => {
     if (request.body === undefined && HAS_BODY.has(request.method)) request.body = {};
     checkBounds(request.body, request.routeOptions.config.nulAllowedIn);
+    request.body = withoutNulls(request.body);
   });
 }
 
@@ -176,10 +165,9 @@ function refuse(log: Log, error: unknown, request: FastifyRequest, reply: Fastif
   // Fastify hangs up on a body that is too large while the caller still writes it: some would see a reset, not the answer.
   reply.removeHeader('connection');
   // Bytes, not an object: Fastify leaves their Content-Type alone, also where it runs no hooks (a malformed path).
-  reply
-    .code(refusal.status)
-    .headers({ 'x-request-id': request.id, ...refusal.headers, 'content-type': JSON_TYPE })
-    .send(Buffer.from(JSON.stringify(errorBody(request, refusal))));
+  const answer = Buffer.from(JSON.stringify(errorBody(request, refusal)));
+  reply.code(refusal.status).headers({ 'x-request-id': request.id, ...refusal.headers, 'content-type': JSON_TYPE });
+  drain(request.raw, reply.raw).then(() => reply.send(answer));
 }
 
 /** No `detail` and no parameters of a database error: they quote rows. */

@@ -113,9 +113,13 @@ function headersOf(content: MailContent | null): Extras {
   return content === null ? {} : { headers: content.head.fields };
 }
 
-/** When a message was handed over. */
-export function sentAt({ id }: { readonly id: string }): Date {
-  return new Date(uuidTime(id));
+/** Less than a message is scheduled ahead. */
+const AT_ONCE_MS = 45_000;
+
+/** When a message was handed over: as it was answered, to the second, where that was at once. */
+export function sentAt({ id, createdAt }: { readonly id: string; readonly createdAt: Date }): Date {
+  const made = uuidTime(id);
+  return createdAt.getTime() - made > AT_ONCE_MS ? createdAt : new Date(made);
 }
 
 async function fromCopy({ sql }: ShownMailDeps, message: StoredMessage): Promise<MailContent | null> {

@@ -149,9 +149,9 @@ async function membersOf(sql: Query, { app, id: grantId }: Grant, threadId: stri
   return members.sort((a, b) => a.at.getTime() - b.at.getTime() || (a.id < b.id ? -1 : 1)).slice(-MOST_MEMBERS);
 }
 
-function sentMember({ id, messageId, subject }: ThreadMessage): Member {
+function sentMember({ id, messageId, subject, createdAt }: ThreadMessage): Member {
   const wanted = { place: null, messageId, withBody: false };
-  return { id, at: sentAt({ id }), isOwn: true, subject, wanted, mail: null };
+  return { id, at: sentAt({ id, createdAt }), isOwn: true, subject, wanted, mail: null };
 }
 
 function receivedMember(mail: KnownMail): Member {

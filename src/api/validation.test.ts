@@ -3,6 +3,7 @@ import { before, describe, it } from 'node:test';
 import { Type } from '@sinclair/typebox';
 import { fastify } from 'fastify';
 import { newDestination } from './destinations.ts';
+import { wordOf } from './schemas/envelopes.ts';
 import { fieldName, schemaProblem } from './validation.ts';
 
 const Body = Type.Object(
@@ -13,7 +14,7 @@ const Body = Type.Object(
     subject: Type.Optional(Type.String({ maxLength: 5 })),
     size: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
     starred: Type.Optional(Type.Boolean()),
-    kind: Type.Optional(Type.Union([Type.Literal('a'), Type.Literal('b')])),
+    kind: Type.Optional(wordOf(['a', 'b'])),
     either: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())])),
     metadata: Type.Optional(Type.Record(Type.String(), Type.String())),
     code: Type.Optional(Type.String({ pattern: '^[a-z]$' })),
@@ -57,7 +58,8 @@ describe('schema problems', () => {
     [{ to, size: 0 }, 'size must be 1 or more'],
     [{ to, size: 10 }, 'size must be 9 or less'],
     [{ to, starred: 'true' }, 'starred must be true or false'],
-    [{ to, kind: 'c' }, 'kind must be "a" or "b"'],
+    [{ to, kind: 'c' }, 'kind must be one of "a", "b"'],
+    [{ to, kind: 1 }, 'kind must be one of "a", "b"'],
     [{ to, either: 1 }, 'either must be a string or a list'],
     [{ to, either: [1] }, 'either[0] must be a string'],
     [{ to, metadata: { 'a/b~c': 1 } }, 'metadata.a/b~c must be a string'],

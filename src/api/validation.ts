@@ -47,14 +47,15 @@ function byPath(errors: readonly FastifySchemaValidationError[]): Map<string, Fa
 
 function groupProblems(path: string, group: readonly FastifySchemaValidationError[]): readonly string[] {
   const field = fieldName(path) || 'the request body';
-  if (!isUnion(group)) return group.map((error) => problem(path, field, error));
+  if (!isUnion(group)) {
+    // Whichever words are allowed, they say that it must be one.
+    const isWord = group.some(({ keyword }) => keyword === 'enum');
+    const told = group.filter(({ keyword }) => !isWord || keyword !== 'type');
+    return told.map((error) => problem(path, field, error));
+  }
   // Each branch of a union complains for itself: say once what would have been right.
-  const values = group
-    .filter(({ keyword }) => keyword === 'const')
-    .map(({ params }) => JSON.stringify(params.allowedValue));
   const types = group.filter(({ keyword }) => keyword === 'type').map(({ params }) => typeName(String(params.type)));
-  const choices = [...new Set([...values, ...types])];
-  return choices.length === 0 ? [] : [`${field} must be ${choices.join(' or ')}`];
+  return types.length === 0 ? [] : [`${field} must be ${[...new Set(types)].join(' or ')}`];
 }
 
 function isUnion(group: readonly FastifySchemaValidationError[]): boolean {
@@ -78,8 +79,6 @@ function problem(path: string, field: string, error: FastifySchemaValidationErro
         .flat()
         .map((value) => JSON.stringify(value))
         .join(', ')}`;
-    case 'const':
-      return `${field} must be ${JSON.stringify(params.allowedValue)}`;
     case 'maxLength':
       return `${field} must have at most ${params.limit} characters`;
     case 'minLength':

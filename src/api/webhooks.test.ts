@@ -246,6 +246,8 @@ test('three words pause, coming back is challenged, a failure leaves it paused',
   assert.equal(receiver.received.length, asked + 1, 'also where it is active already');
   assert.equal((await call('PUT', path, { description: 'as before' })).data.status, 'active');
   assert.equal(receiver.received.length, asked + 1);
+  const none = { status: null, description: null, notification_email_addresses: null, webhook_url: null };
+  assert.equal((await call('PUT', path, { ...none, trigger_types: null })).data.description, 'as before');
   const bad = await call('PUT', path, { status: 'failed' });
   assert.deepEqual(bad.error, { type: 'api.invalid_request_error', message: 'status must be active or paused' });
 });

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Ranges } from '../addresses.ts';
 import type { Spool } from '../tracking/spool.ts';
 import type { TokenKeys } from '../tracking/token.ts';
@@ -10,6 +11,7 @@ import { boundedLookUp, type LookUpLink } from './lookup.ts';
 import { answerOpen } from './open.ts';
 import { failedPage, notFoundPage } from './pages.ts';
 import type { EdgeParts } from './parts.ts';
+import { refuseConnection, withoutHost } from './refused.ts';
 import type { StopList } from './stops.ts';
 import { tellTrackingHost } from './tracking-host.ts';
 
@@ -25,7 +27,7 @@ export interface EdgeDeps {
   /** `host[:port]` of everything else; without it `trackingOnlyHost` is known by name and port. */
   publicHost?: string;
   counters: EdgeCounters;
-  /** Gets every other request, untouched. */
+  /** Gets every other request that names a host, untouched. */
   fallback(req: IncomingMessage, res: ServerResponse): void;
   /** Time in which the headers of a request must come; for tests. */
   headersMs?: number;
@@ -55,6 +57,8 @@ export function createEdge(deps: EdgeDeps): Edge {
   const { lookUpLink, trackingOnlyHost, publicHost = null, fallback, headersMs = HEADERS_MS, ...shared } = deps;
   const asksTrackingHost = tellTrackingHost(trackingOnlyHost, publicHost);
   const parts: EdgeParts = { ...shared, lookUp: boundedLookUp(lookUpLink) };
+  /** The last response of the fallback on each connection. */
+  const underway = new WeakMap<object, ServerResponse>();
 
   /** False: the request is for neither a link nor a pixel. Never throws. */
   const handle = (request: TrackedRequest, reply: Reply): boolean => {
@@ -92,8 +96,21 @@ export function createEdge(deps: EdgeDeps): Edge {
       send(res, notFoundPage());
       return;
     }
+    if (req.headers.host === undefined && req.httpVersion === '1.1') {
+      send(res, withoutHost());
+      return;
+    }
     if (closing) res.setHeader('Connection', 'close');
+    underway.set(req.socket, res);
     fallback(req, res);
+  };
+  const receive = (req: IncomingMessage, res: ServerResponse): void => {
+    // One request must not end the process and everybody else's with it.
+    try {
+      answer(req, res);
+    } catch {
+      fail(res);
+    }
   };
 
   const server = createServer(
@@ -103,16 +120,12 @@ export function createEdge(deps: EdgeDeps): Edge {
       requestTimeout: REQUEST_MS,
       // Looked at every 30 s by default, which would make ten seconds forty.
       connectionsCheckingInterval: headersMs / 10,
+      requireHostHeader: false, // a link is answered without, and the others are refused by `answer`
     },
-    (req, res) => {
-      // One request must not end the process and everybody else's with it.
-      try {
-        answer(req, res);
-      } catch {
-        fail(res);
-      }
-    },
+    receive,
   );
+  server.on('checkExpectation', receive); // what is expected besides 100-continue may be ignored (RFC 9110 section 10.1.1)
+  server.on('clientError', (error, socket: Socket) => refuseConnection(error, socket, underway.get(socket)));
   const lane = openLane({ server, handle, keepAliveMs: KEEP_ALIVE_MS, firstByteMs: headersMs });
 
   return {

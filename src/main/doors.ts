@@ -58,7 +58,8 @@ export async function startDoors(deps: {
     readiness: {
       up: () => opened && !releasers.begun,
       stopping: () => releasers.begun,
-      roles: () => new Map([...able].map(([role, works]) => [role, works()])),
+      // The API is let in once all has come up.
+      roles: () => new Map([...able].map(([role, works]) => [role, (role !== 'api' || opened) && works()])),
     },
   });
   const edge = createEdge({

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { PLATFORMS } from '../../grants/redirect-uris.ts';
 import { orNull, wordOf } from './envelopes.ts';
 import { UnixSeconds } from './mail.ts';
 
@@ -27,7 +28,7 @@ export const RedirectUriSchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     url: Type.String(),
-    platform: wordOf(['web', 'js', 'desktop', 'mobile', 'ios', 'android']),
+    platform: wordOf(PLATFORMS),
     settings: Type.Optional(
       Type.Object({
         origin: Type.Optional(Type.String()),

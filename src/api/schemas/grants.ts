@@ -1,11 +1,12 @@
 import { Type } from '@sinclair/typebox';
+import { wordOf } from './envelopes.ts';
 import { UnixSeconds } from './mail.ts';
 
 export const GrantSchema = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
-    provider: Type.Union([Type.Literal('imap'), Type.Literal('google'), Type.Literal('microsoft')]),
-    grant_status: Type.Union([Type.Literal('valid'), Type.Literal('invalid')]),
+    provider: wordOf(['imap', 'google', 'microsoft']),
+    grant_status: wordOf(['valid', 'invalid']),
     email: Type.String(),
     email_aliases: Type.Optional(Type.Array(Type.String())),
     name: Type.Optional(Type.String()),
