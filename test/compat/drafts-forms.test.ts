@@ -3,42 +3,25 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { bytesOfAttachment, type CompatGround, type Sdk, startCompatGround } from '../support/compat-ground.ts';
-
-type Request = Parameters<Sdk['drafts']['create']>[0]['requestBody'];
-type Changes = Parameters<Sdk['drafts']['update']>[0]['requestBody'];
+import { type DraftCalls, draftCalls, MAIL } from '../support/draft-calls.ts';
 
 let ground: CompatGround;
 let sdk: Sdk;
+let create: DraftCalls['create'];
+let find: DraftCalls['find'];
+let send: DraftCalls['send'];
+let update: DraftCalls['update'];
 before(async () => {
   ground = await startCompatGround();
   ({ sdk } = ground);
+  ({ create, find, send, update } = draftCalls(ground));
 });
 after(async () => {
   await ground.close();
 });
 
-const KIM = { name: 'Kim Größe', email: 'kim@example.com' };
-const MAIL: Request = { to: [KIM], subject: 'Hello', body: '<p>Hello <a href="https://example.com/a">a</a></p>' };
 const TRACKED = { opens: true, links: true, threadReplies: true, label: 'of the draft' };
 const LARGE = Buffer.alloc(3 * 1024 * 1024 + 17, 'bytes \0\r\n--of a file');
-
-/** `changes` also has what the API knows and the SDK's types do not. */
-async function create(changes: object = {}) {
-  return (await sdk.drafts.create({ identifier: ground.grant, requestBody: { ...MAIL, ...changes } })).data;
-}
-
-async function update(draftId: string, requestBody: Changes) {
-  return (await sdk.drafts.update({ identifier: ground.grant, draftId, requestBody })).data;
-}
-
-async function find(draftId: string, identifier = ground.grant) {
-  return (await sdk.drafts.find({ identifier, draftId })).data;
-}
-
-async function send(draftId: string) {
-  const { data } = await sdk.drafts.send({ identifier: ground.grant, draftId });
-  return { data, ...(await ground.left(data.id)) };
-}
 
 const trackingOf = (draft: object): unknown => Reflect.get(draft, 'trackingOptions');
 

@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type CompatGround, type Sdk, startCompatGround } from '../support/compat-ground.ts';
+import { KIM, MAIL } from '../support/draft-calls.ts';
 import { sdkError } from '../support/sdk-error.ts';
-
-type Request = Parameters<Sdk['drafts']['create']>[0]['requestBody'];
 
 let ground: CompatGround;
 let sdk: Sdk;
@@ -15,9 +14,6 @@ before(async () => {
 after(async () => {
   await ground.close();
 });
-
-const KIM = { name: 'Kim Größe', email: 'kim@example.com' };
-const MAIL: Request = { to: [KIM], subject: 'Hello', body: '<p>Hello <a href="https://example.com/a">a</a></p>' };
 
 describe('lists of drafts', () => {
   let identifier: string;

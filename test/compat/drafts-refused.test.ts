@@ -2,36 +2,22 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type CompatGround, type Sdk, startCompatGround } from '../support/compat-ground.ts';
+import { type DraftCalls, draftCalls, MAIL } from '../support/draft-calls.ts';
 import { sdkError } from '../support/sdk-error.ts';
-
-type Request = Parameters<Sdk['drafts']['create']>[0]['requestBody'];
-type Changes = Parameters<Sdk['drafts']['update']>[0]['requestBody'];
 
 let ground: CompatGround;
 let sdk: Sdk;
+let create: DraftCalls['create'];
+let find: DraftCalls['find'];
+let update: DraftCalls['update'];
 before(async () => {
   ground = await startCompatGround();
   ({ sdk } = ground);
+  ({ create, find, update } = draftCalls(ground));
 });
 after(async () => {
   await ground.close();
 });
-
-const KIM = { name: 'Kim Größe', email: 'kim@example.com' };
-const MAIL: Request = { to: [KIM], subject: 'Hello', body: '<p>Hello <a href="https://example.com/a">a</a></p>' };
-
-/** `changes` also has what the API knows and the SDK's types do not. */
-async function create(changes: object = {}) {
-  return (await sdk.drafts.create({ identifier: ground.grant, requestBody: { ...MAIL, ...changes } })).data;
-}
-
-async function update(draftId: string, requestBody: Changes) {
-  return (await sdk.drafts.update({ identifier: ground.grant, draftId, requestBody })).data;
-}
-
-async function find(draftId: string) {
-  return (await sdk.drafts.find({ identifier: ground.grant, draftId })).data;
-}
 
 describe('drafts are refused', () => {
   it('where they are unknown, or another grant’s', async () => {

@@ -9,42 +9,25 @@ import {
   type Sdk,
   startCompatGround,
 } from '../support/compat-ground.ts';
+import { type DraftCalls, type DraftChanges, draftCalls, KIM, MAIL } from '../support/draft-calls.ts';
 import { sdkError } from '../support/sdk-error.ts';
-
-type Request = Parameters<Sdk['drafts']['create']>[0]['requestBody'];
-type Changes = Parameters<Sdk['drafts']['update']>[0]['requestBody'];
 
 let ground: CompatGround;
 let sdk: Sdk;
+let create: DraftCalls['create'];
+let find: DraftCalls['find'];
+let send: DraftCalls['send'];
+let update: DraftCalls['update'];
 before(async () => {
   ground = await startCompatGround();
   ({ sdk } = ground);
+  ({ create, find, send, update } = draftCalls(ground));
 });
 after(async () => {
   await ground.close();
 });
 
-const KIM = { name: 'Kim Größe', email: 'kim@example.com' };
-const MAIL: Request = { to: [KIM], subject: 'Hello', body: '<p>Hello <a href="https://example.com/a">a</a></p>' };
 const TRACKED = { opens: true, links: true, threadReplies: true, label: 'of the draft' };
-
-/** `changes` also has what the API knows and the SDK's types do not. */
-async function create(changes: object = {}) {
-  return (await sdk.drafts.create({ identifier: ground.grant, requestBody: { ...MAIL, ...changes } })).data;
-}
-
-async function update(draftId: string, requestBody: Changes) {
-  return (await sdk.drafts.update({ identifier: ground.grant, draftId, requestBody })).data;
-}
-
-async function find(draftId: string, identifier = ground.grant) {
-  return (await sdk.drafts.find({ identifier, draftId })).data;
-}
-
-async function send(draftId: string) {
-  const { data } = await sdk.drafts.send({ identifier: ground.grant, draftId });
-  return { data, ...(await ground.left(data.id)) };
-}
 
 const trackingOf = (draft: object): unknown => Reflect.get(draft, 'trackingOptions');
 
@@ -256,7 +239,7 @@ describe('a change of a draft', () => {
       size: 5,
     });
     const { id } = await create({ attachments: [file('a.txt'), file('b.txt')] });
-    const names = async (changes: Changes): Promise<unknown> =>
+    const names = async (changes: DraftChanges): Promise<unknown> =>
       (await update(id, changes)).attachments?.map(({ filename }) => filename);
     assert.deepEqual(await names({ subject: 'x' }), ['a.txt', 'b.txt']);
     assert.deepEqual(await names({ attachments: [file('c.txt')] }), ['c.txt']);

@@ -107,7 +107,7 @@ describe('applications in the official Node SDK', () => {
       { tracking_settings: { reply_watch_days: 'x' } },
       'tracking_settings.reply_watch_days must be a whole number from 1 to 3650',
     ],
-    [{ tracking_settings: null }, 'tracking_settings must be an object'],
+    [{ tracking_settings: 1 }, 'tracking_settings must be an object'],
     [{ region: 'eu' }, 'region is not a known field'],
     [{ branding: { icon_url: 'x' } }, 'branding.icon_url must be a URL such as https://example.com/'],
     [{ branding: { name: '' } }, 'branding.name must not be empty nor begin or end with a space'],

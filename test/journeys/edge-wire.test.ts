@@ -1,9 +1,10 @@
 // The edge under clients that are unusual, impatient or hostile, byte by byte.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type RunningEdge, startEdge } from '../support/edge.ts';
-import { exchange, RawClient } from '../support/raw-client.ts';
+import { exchange, type RawAnswer, RawClient } from '../support/raw-client.ts';
 
 const HOST = 'Host: t.example.com\r\n';
 let edge: RunningEdge;
@@ -174,10 +175,14 @@ test('a client that closes its half still gets the answer', async () => {
   });
 });
 
-test('what is no HTTP gets 400, what is too long 431, and the connection ends', async () => {
+test('what is no HTTP gets 400, what is too long 431, as an error of the API, and the connection ends', async () => {
+  const chunked = `POST /a HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`;
   const table: [request: string, status: number][] = [
     ['nonsense\r\n\r\n', 400],
-    [`GET ${edge.pixel()} HTTP/1.1\r\n\r\n`, 400],
+    [`${chunked}nonsense\r\n`, 400],
+    [`${chunked}1;${'a'.repeat(20_000)}\r\n`, 413],
+    [`GET ${edge.pixel()} HTTP/1.1\r\n${HOST}\r\nnonsense\r\n\r\n`, 400],
+    [`GET /${'a'.repeat(2_000_000)} HTTP/1.1\r\n${HOST}\r\n`, 431],
     [`GET ${edge.pixel()} HTTP/1.1\r\n${HOST}X-A : b\r\n\r\n`, 400],
     [`GET ${edge.pixel()} HTTP/1.1\r\n${HOST}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n`, 400],
     [`GET /c/${'a'.repeat(20_000)} HTTP/1.1\r\n${HOST}\r\n`, 431],
@@ -186,13 +191,48 @@ test('what is no HTTP gets 400, what is too long 431, and the connection ends', 
   for (const [request, status] of table) {
     await withClient(async (client) => {
       client.send(request);
-      assert.equal((await client.answer()).status, status, request.slice(0, 60));
+      let { status: answered, headers, body } = await client.answer();
+      if (answered === 200) ({ status: answered, headers, body } = await client.answer());
+      assert.equal(answered, status, request.slice(0, 60));
+      isRefusal({ headers, body });
       await client.closed;
     });
   }
   // Long, but within node's limits: an ordinary answer.
   assert.equal((await exchange(edge.port, get(`/c/${'a'.repeat(10_000)}`))).status, 404);
   assert.equal((await exchange(edge.port, get(`${edge.pixel()}?${'a'.repeat(10_000)}`))).status, 200);
+});
+
+function isRefusal({ headers, body }: Pick<RawAnswer, 'headers' | 'body'>): void {
+  assert.equal(headers.get('content-type'), 'application/json');
+  const { request_id: id, error } = JSON.parse(body);
+  assert.equal(headers.get('x-request-id'), id);
+  assert.deepEqual(Object.keys(error), ['type', 'message']);
+  assert.equal(error.type, 'api.invalid_request_error');
+}
+
+test('what is no HTTP behind a request whose answer has begun ends the connection, and cuts nothing in two', async () => {
+  const other = await startEdge({ fallback: (_, res) => void res.write('begun') });
+  const client = await RawClient.open(other.port);
+  client.send(get('/'));
+  while (!client.left.includes('begun')) await once(client.socket, 'data');
+  client.send('nonsense\r\n\r\n');
+  await client.closed;
+  assert.doesNotMatch(client.left, /error/);
+  await other.stop();
+});
+
+test('a request without Host is refused, a link without is answered; what is expected does not matter', async () => {
+  assert.equal((await exchange(edge.port, `GET ${edge.pixel()} HTTP/1.1\r\n\r\n`)).status, 200);
+  await withClient(async (client) => {
+    client.send('POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx');
+    const answer = await client.answer();
+    assert.equal(answer.status, 400);
+    isRefusal(answer);
+    client.send(get('/after', 'Expect: the best\r\n'));
+    assert.equal(JSON.parse((await client.answer()).body).url, '/after');
+  });
+  assert.equal((await exchange(edge.port, 'GET / HTTP/1.0\r\n\r\n')).status, 200, 'HTTP/1.0 knows no Host');
 });
 
 test('a second request cannot be hidden inside the first', async () => {

@@ -64,9 +64,10 @@ async function byToken(): Promise<Harness> {
 
 const CLIENT = { clientId: 'telltale', clientSecret: 'kept', accessToken: '', expiresAt: 0 };
 
-function harness(
-  host: MailHost,
-): Pick<Harness, 'provider' | 'account' | 'delivered' | 'sentFolder' | 'drafts' | 'arrive' | 'move'> & {
+function harness(host: MailHost): Pick<
+  Harness,
+  'provider' | 'account' | 'delivered' | 'sentFolder' | 'drafts' | 'arrive' | 'move'
+> & {
   close(): Promise<void>;
 } {
   const network = localNetwork(host.ca);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { Routes } from '../../src/api/http.ts';
-import { MessageBody, outgoingOf, withoutNulls } from '../../src/api/message-body.ts';
+import { MessageBody, outgoingOf } from '../../src/api/message-body.ts';
 import { acceptMultipart, filesOf } from '../../src/api/multipart.ts';
 import { answer } from '../../src/api/respond.ts';
 import { holdBlobs, readBlob } from '../../src/db/blobs.ts';
@@ -106,9 +106,6 @@ function mailRoutes(sql: Query, app: AppSerial): Routes {
         method: ['POST', 'PUT'],
         url: path,
         schema: { body: MessageBody },
-        preValidation: async (request) => {
-          Object.assign(request, { body: withoutNulls(request.body) });
-        },
         handler: async (request) => {
           const mail = outgoingOf(request.body, filesOf(request));
           const attachments = await Promise.all(mail.attachments.map((attachment) => told(sql, app, attachment)));
