@@ -1,14 +1,14 @@
 // The memory that mails of 25 MB take of the service on their way through it, one and two at once. The service is a
 // process of its own, PostgreSQL others. Parts: smtp, drafts, practice; all of them, or those named as arguments.
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectEmbedded } from '../src/db/embedded.ts';
 import { connect } from '../src/db/pool.ts';
 import { noDovecot } from '../test/support/dovecot.ts';
-import { eventually, type Service, startService } from '../test/support/service.ts';
+import { type Service, startService } from '../test/support/service.ts';
 import { startChild } from './load/child.ts';
 import { type DovecotForMany, startDovecotForMany } from './load/dovecot-for-many.ts';
+import { keptIn } from './load/kept-mail.ts';
 import { filesIn } from './load/mail-parts.ts';
 import type { Arrived, SinkOptions } from './load/mail-sink.ts';
 import { type Manner, type PostedFile, postMail, randomFile } from './load/multipart.ts';
@@ -178,7 +178,7 @@ async function mailGround(): Promise<Ground> {
     async copied(subjects) {
       if (dovecot === null) return;
       const folders = addresses.slice(0, subjects.length).map((address) => join(dovecot.maildir(address), '.Sent'));
-      copies = await keptIn(folders, subjects);
+      copies = await keptIn(folders, subjects, PATIENCE_MS);
     },
     async places() {
       const mails: readonly Arrived[] = Object(await sink.ask('arrived'));
@@ -253,37 +253,6 @@ async function warmUp(ground: Ground): Promise<void> {
       if (answer.status !== 200) throw new Error(answer.text);
     }
   }
-}
-
-/** The files of the mails of these subjects in maildirs, once all are there. */
-async function keptIn(folders: readonly string[], subjects: readonly string[]): Promise<Map<string, string[]>> {
-  const found = new Map<string, string[]>();
-  const seen = new Set<string>();
-  await eventually(
-    'every copy is in Sent',
-    async () => {
-      for (const folder of folders) {
-        for (const part of ['new', 'cur']) {
-          for (const name of await readdir(join(folder, part)).catch(() => [])) {
-            const unique = name.replace(/:.*/, '');
-            if (seen.has(unique)) continue;
-            seen.add(unique);
-            const raw = await readFile(join(folder, part, name));
-            const subject = /^subject: *(.*?)\r?$/im.exec(raw.subarray(0, 4096).toString('latin1'))?.[1] ?? '';
-            if (!subjects.includes(subject) || found.has(subject)) continue;
-            found.set(
-              subject,
-              filesIn(raw).map(({ hash }) => hash),
-            );
-          }
-        }
-      }
-      if (subjects.every((subject) => found.has(subject))) return true;
-      return await delay(100, undefined);
-    },
-    PATIENCE_MS,
-  );
-  return found;
 }
 
 async function blobsLeft(service: Service): Promise<string> {

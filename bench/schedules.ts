@@ -2,7 +2,6 @@
 // pixels and links meanwhile: how long these wait before, during and after. Parts: smtp, which runs alone when none is
 // named, and practice.
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent } from 'undici';
 import { connectEmbedded } from '../src/db/embedded.ts';
@@ -15,6 +14,7 @@ import type { Arrived, SinkOptions } from './load/mail-sink.ts';
 import { type Figure, runParts } from './load/parts.ts';
 import type { Answers, Reading } from './load/readers.ts';
 import { residentMb } from './load/resident.ts';
+import { startSendsReceiver } from './load/sends-receiver.ts';
 
 const SCHEDULES = Number(process.env.BENCH_SCHEDULES ?? 10_000);
 const GRANTS = 200;
@@ -27,19 +27,10 @@ const IDLE_S = 30;
 const SETTLE_S = 5;
 /** How long making them may take; what it does not need is waited for. */
 const MAKING_S = Math.ceil(SCHEDULES / 250) + 10;
-const LEAVE_WITHIN_MS = 180_000;
+const LEAVE_WITHIN_MS = 100_000;
 
 const parts = { smtp: () => leaving(true), practice: () => leaving(false) };
 await runParts(process.argv.length > 2 ? parts : { smtp: parts.smtp });
-
-interface Receiver {
-  readonly url: string;
-  /** Subjects that a `message.send_success` told of. */
-  readonly told: ReadonlySet<string>;
-  /** How many came more than once. */
-  again(): number;
-  close(): void;
-}
 
 interface Ground {
   readonly service: Service;
@@ -56,7 +47,7 @@ interface Ground {
 async function leaving(throughSmtp: boolean): Promise<Figure[]> {
   const ground = throughSmtp ? await smtpGround() : await practiceGround();
   const { service, grants } = ground;
-  const receiver = await startReceiver();
+  const receiver = await startSendsReceiver();
   const { told } = receiver;
   const hook = await service.api('POST', '/v3/webhooks', {
     trigger_types: ['message.send_success'],
@@ -241,34 +232,6 @@ async function makeGrants(service: Service, path: string, body: (email: string) 
 
 async function arrivedAt(sink: Child): Promise<readonly Arrived[]> {
   return Object(await sink.ask('arrived'));
-}
-
-async function startReceiver(): Promise<Receiver> {
-  const told = new Set<string>();
-  let again = 0;
-  const server = createServer((request, response) => {
-    const challenge = new URL(request.url ?? '/', 'http://x').searchParams.get('challenge');
-    if (challenge !== null) return void response.end(challenge);
-    let body = '';
-    request.setEncoding('utf8').on('data', (text: string) => {
-      body += text;
-    });
-    request.on('end', () => {
-      response.end();
-      const subject = /"subject":"(Schedule \d+)"/.exec(body)?.[1];
-      if (subject === undefined) return;
-      if (told.has(subject)) again++;
-      told.add(subject);
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  return {
-    url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/`,
-    told,
-    again: () => again,
-    close: () => void server.close(),
-  };
 }
 
 async function inTurns(count: number, one: (index: number) => Promise<void>): Promise<void> {
