@@ -61,7 +61,7 @@ create table drafts (
   grant_id      uuid not null,
   thread_id     text not null,                    -- wire id
   mail          text not null,                    -- as its author wrote it, as JSON; attachments by their blobs
-  subject       text not null,
+  subject       text not null,                    -- in lower case, to be searched
   recipients    jsonb not null,                   -- {"to": […], "cc": […], "bcc": […]}, addresses in lower case
   metadata      jsonb not null,
   starred       boolean not null default false,

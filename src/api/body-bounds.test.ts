@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApiError } from '../errors.ts';
-import { checkBounds, withoutNulls } from './body-bounds.ts';
+import { checkBounds, parseJson, withoutNulls } from './body-bounds.ts';
 
 function refusal(body: unknown, nulAllowedIn?: readonly string[]): string | null {
   try {
@@ -17,6 +17,23 @@ function refusal(body: unknown, nulAllowedIn?: readonly string[]): string | null
 function inLists(levels: number, value: unknown): unknown {
   return levels === 0 ? value : [inLists(levels - 1, value)];
 }
+
+describe('a JSON body', () => {
+  const read = (text: string): unknown => parseJson(Buffer.from(text));
+
+  it('has a mark where half an emoji was left', () => {
+    assert.deepEqual(read('{"a": ["x\\ud83dy", "\\uDE00"], "b": "\\ud83d\\ude00"}'), {
+      a: ['x\uFFFDy', '\uFFFD'],
+      b: '😀',
+    });
+    assert.deepEqual(read('"\\\\ud800"'), '\\ud800');
+  });
+
+  it('may be nothing, and must be UTF-8', () => {
+    assert.equal(parseJson(Buffer.alloc(0)), undefined);
+    assert.throws(() => parseJson(Buffer.from([0x22, 0xff, 0x22])), /it is not UTF-8/);
+  });
+});
 
 describe('the bounds of a body', () => {
   it('hold 1,000 items in a list, wherever it is', () => {

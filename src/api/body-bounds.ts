@@ -79,12 +79,20 @@ export function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw invalidJson('it is not UTF-8');
   try {
-    return JSON.parse(bytes.toString('utf8').replace(/^\uFEFF/, ''));
+    const text = bytes.toString('utf8').replace(/^\uFEFF/, '');
+    return SURROGATE.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
   } catch (error) {
     // A RangeError: nested deeper than the parser can follow.
     throw error instanceof SyntaxError || error instanceof RangeError ? invalidJson(error.message) : error;
   }
 }
+
+/** Half of an emoji, as programs leave it that cut a text: other programs could not read our answer with it. */
+function wellFormed(_name: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.toWellFormed() : value;
+}
+
+const SURROGATE = /\\u[dD][89a-fA-F]/;
 
 export function invalidJson(where: string): ApiError {
   return new ApiError(400, 'api.invalid_request_payload', `Invalid JSON payload format. (${where})`);

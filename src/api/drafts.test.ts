@@ -300,6 +300,7 @@ describe('a list of drafts', () => {
     const rows: [string, string[]][] = [
       ['?subject=straße', ['First Straße 100%']],
       ['?subject=STRA', ['First Straße 100%']],
+      ['?subject=STRAẞE', ['First Straße 100%']],
       ['?subject=%25', ['First Straße 100%']],
       ['?subject=ir', ['third', 'First Straße 100%']],
       ['?any_email=KIM@example.com', ['SECOND', 'First Straße 100%']],

@@ -48,6 +48,7 @@ describe('a mail', () => {
   });
 
   const notYet: readonly (readonly [object, RegExp])[] = [
+    [{ sent_at: 1_800_000_000 }, /^sent_at is not supported: the field is send_at$/],
     [{ use_draft: true }, /^use_draft is not supported: /],
     [{ use_draft: 'yes' }, /^use_draft is not supported: /],
     [{ signature_id: 'x' }, /^signature_id is not supported: /],

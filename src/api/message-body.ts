@@ -40,6 +40,7 @@ const MAIL = {
     }),
   ),
   // Known to be refused aloud: a mail without its signature would be worse than none.
+  sent_at: Type.Optional(Type.Unknown(REFUSED)), // so one of Nylas's guides calls send_at
   use_draft: Type.Optional(Type.Unknown(REFUSED)),
   template: Type.Optional(Type.Unknown(REFUSED)),
   signature_id: Type.Optional(Type.Unknown(REFUSED)),
@@ -140,6 +141,7 @@ function shownAhead(seconds: number): string {
 }
 
 const UNSUPPORTED = {
+  sent_at: 'the field is send_at',
   use_draft: 'a mail that is to be sent later has send_at alone, and drafts have their own calls',
   template: 'send the finished body',
   signature_id: 'write the signature into the body',
@@ -147,7 +149,7 @@ const UNSUPPORTED = {
 
 /** What is not there to be done is refused aloud. */
 function refuseUnsupported(body: MessageBody | DraftBody): void {
-  for (const field of ['use_draft', 'template', 'signature_id'] as const) {
+  for (const field of ['sent_at', 'use_draft', 'template', 'signature_id'] as const) {
     if (isGiven(body[field])) throw invalid(field, `is not supported: ${UNSUPPORTED[field]}`);
   }
 }

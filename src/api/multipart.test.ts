@@ -208,6 +208,15 @@ describe('the files', () => {
     );
   });
 
+  it('have a file name: what has none was meant for the mail', async () => {
+    const { status, error } = await ground.post(raw([message, file('name="subject"')]));
+    assert.equal(status, 400);
+    assert.match(
+      error.message,
+      /"subject"\) must have a filename, as files do: members of the mail belong into the part message/,
+    );
+  });
+
   it('have a type of their own, or none', async () => {
     const attachments = await shown(
       file('name="file0"; filename="a"', 'x', 'content-type: text/csv; charset=utf-8'),
@@ -265,7 +274,7 @@ describe('the files', () => {
     ['a multipart', file('name="file0"', 'x', 'Content-Type: multipart/mixed; boundary=c'), /its Content-Type must be/],
     [
       'a name that is no content id',
-      file('name="a b"'),
+      file('name="a b"; filename="a"'),
       /^part 2 of the form \("a b"\): its name, which is its content id/,
     ],
     ['base64', file('name="file0"', 'eA==', 'Content-Transfer-Encoding: base64'), /must be binary/],

@@ -73,11 +73,14 @@ async function readForm(sql: Query, request: FastifyRequest, payload: IncomingMe
   let number = 0;
   for await (const part of partsOf(within(bytesOf(payload)), boundary)) {
     number += 1;
-    const { name, filename } = nameOf(part, number);
+    const { name, filename, isFile } = nameOf(part, number);
     const at = `part ${number} of the form (${JSON.stringify(name.slice(0, LONGEST_SHOWN))})`;
     const encoding = part.headers.get('content-transfer-encoding')?.toLowerCase() ?? 'binary';
     if (!/^(?:binary|7bit|8bit)$/.test(encoding)) {
       throw invalid(at, 'must be binary: a Content-Transfer-Encoding is not decoded');
+    }
+    if (!isFile && !JSON_PARTS.includes(name) && !NAMELESS.test(name)) {
+      throw invalid(at, 'must have a filename, as files do: members of the mail belong into the part message');
     }
     const content = counted(part, form);
     if (JSON_PARTS.includes(name)) await takeJson(name, content, form);
@@ -152,14 +155,15 @@ async function* joined(chunks: Buffer[], rest: AsyncIterator<Buffer>): AsyncGene
   for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
 }
 
-function nameOf({ headers }: Part, number: number): { name: string; filename: string } {
+function nameOf({ headers }: Part, number: number): { name: string; filename: string; isFile: boolean } {
   const written = headers.get('content-disposition') ?? '';
   const { value, parameters } = mimeField(written.replace(BACKSLASH, (_, escaped) => ESCAPED[escaped] ?? '\\\\'));
   const name = parameters.get('name');
   if (value !== 'form-data' || name === undefined) {
     throw invalid(`part ${number} of the form`, 'must have a Content-Disposition of form-data with a name');
   }
-  return { name: unquoted(name), filename: unquoted(parameters.get('filename') ?? '') };
+  const filename = parameters.get('filename');
+  return { name: unquoted(name), filename: unquoted(filename ?? ''), isFile: filename !== undefined };
 }
 
 /** Browsers write one as it is, older ones escape it and quotation marks by one: only before those two it is not itself. */

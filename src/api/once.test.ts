@@ -331,6 +331,8 @@ describe('an answer that was lost with its node', () => {
       if (status === 409) {
         assert.equal(again.error.type, 'api.concurrent_idempotent_request');
         assert.ok(Number(again.headers.get('retry-after')) > 0);
+        const named = Reflect.get(Object(again.error.provider_error), 'message_id');
+        assert.equal(/^msg_/.test(String(named)), state === 'unknown', 'names the message that is looked up');
         await settleAs(subject, 'sent', null);
         assert.equal((await post(key, mailOf(subject))).status, 200);
       } else {

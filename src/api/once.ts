@@ -4,7 +4,7 @@ import { retrying, type Sql } from '../db/pool.ts';
 import { ApiError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Attachment } from '../send/compose.ts';
-import { begin, concurrentRefusal, differentRefusal, giveBack, leftRefusal } from '../send/idempotency.ts';
+import { begin, concurrentRefusal, differentRefusal, giveBack, leftRefusal, openRefusal } from '../send/idempotency.ts';
 import { type Claim, keepAnswer } from '../send/idempotent-requests.ts';
 import { requestHash } from '../send/request-hash.ts';
 import type { StoredMessage } from '../tracking/messages.ts';
@@ -71,9 +71,9 @@ export async function once(
     }
     throw error;
   };
-  const later = (seconds: number): ApiError => {
+  const later = (refusal: ApiError, seconds: number): ApiError => {
     reply.header('retry-after', seconds);
-    return concurrentRefusal();
+    return refusal;
   };
 
   const hash = requestHash({ what, query: request.query, body: request.body }, files);
@@ -94,12 +94,14 @@ export async function once(
       const answer = await work.again(message);
       if (answer !== null) await keep(claim, reply.statusCode, answer);
       else if (message.state !== 'failed')
-        throw later(RETRY_AFTER_SECONDS[message.state === 'unknown' ? 'unknown' : 'running']);
+        throw message.state === 'unknown'
+          ? later(openRefusal(message), RETRY_AFTER_SECONDS.unknown)
+          : later(concurrentRefusal(), RETRY_AFTER_SECONDS.running);
       reply.header(REPLAYED, 'true');
       return answer ?? (await refuse(claim, await leftRefusal(sql, message)));
     }
     case 'running':
-      throw later(RETRY_AFTER_SECONDS.running);
+      throw later(concurrentRefusal(), RETRY_AFTER_SECONDS.running);
     case 'different':
       throw differentRefusal();
   }

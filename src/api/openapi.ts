@@ -129,7 +129,6 @@ function multipartOf(schema: TSchema): object {
       required: ['message'],
       properties: { message: schema },
       additionalProperties: {
-        type: 'string',
         contentMediaType: 'application/octet-stream',
         description:
           'A file. It may be called attachment, or file with a number such as file0; any other name is its content_id, which makes it inline.',

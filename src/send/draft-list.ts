@@ -75,7 +75,7 @@ function isListed(sql: Query) {
 function filtered(sql: Query, filter: DraftFilter) {
   const { subject, to, cc, bcc, anyEmail, starred, threadId, hasAttachment, metadata } = filter;
   const conditions = [
-    subject !== undefined && sql`and strpos(lower(d.subject), lower(${subject})) > 0`,
+    subject !== undefined && sql`and strpos(d.subject, ${subject.toLowerCase()}) > 0`,
     to !== undefined && sql`and ${goesTo(sql, 'to', to)}`,
     cc !== undefined && sql`and ${goesTo(sql, 'cc', cc)}`,
     bcc !== undefined && sql`and ${goesTo(sql, 'bcc', bcc)}`,

@@ -206,6 +206,18 @@ describe('a send of a draft that dies', () => {
     };
   }
 
+  it('and comes back half a minute later sends nothing: it may be thought not to have been sent', async (t) => {
+    const id = await create();
+    const wake = await diesEarly(id);
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 31_000 });
+    const result = await wake();
+    t.mock.timers.reset();
+    assert.ok(result?.status === 'rejected' && result.reason instanceof ApiError && result.reason.status === 503);
+    assert.deepEqual([sends.length, await listed()], [0, 1]);
+    await send(id);
+    assert.equal(sends.length, 1);
+  });
+
   it('before anything was written leaves a draft, after a while', async () => {
     const id = await create();
     const wake = await diesEarly(id);

@@ -170,7 +170,7 @@ function merged(mail: StoredOutgoing, { mail: given }: DraftChange): Outgoing {
 function searchedOf(tx: Tx, mail: StoredOutgoing) {
   const addresses = (people: Outgoing['to']): string[] => people.map(({ email }) => email.toLowerCase().toWellFormed());
   return {
-    subject: mail.subject.toWellFormed(),
+    subject: mail.subject.toLowerCase().toWellFormed(), // here: a database of locale C knows ASCII alone
     recipients: tx.json({ to: addresses(mail.to), cc: addresses(mail.cc), bcc: addresses(mail.bcc) }),
     metadata: tx.json(
       Object.fromEntries(

@@ -1,6 +1,6 @@
 import type { Query } from '../db/pool.ts';
 import { ApiError } from '../errors.ts';
-import { uuidv7 } from '../ids.ts';
+import { uuidv7, wireId } from '../ids.ts';
 import { failureOfSend } from '../tracking/failed-sends.ts';
 import { messageById, type StoredMessage } from '../tracking/messages.ts';
 import { type Claim, claimRequest, giveBackAs, type IdempotentRequest, takeOver } from './idempotent-requests.ts';
@@ -54,6 +54,16 @@ export function concurrentRefusal(): ApiError {
     409,
     'api.concurrent_idempotent_request',
     'A request with this Idempotency-Key has not been answered yet; try again in a moment.',
+  );
+}
+
+/** The try that got as far as this message is not answered any more, and its mail may have gone out. */
+export function openRefusal({ id }: Pick<StoredMessage, 'id'>): ApiError {
+  return new ApiError(
+    409,
+    'api.concurrent_idempotent_request',
+    'The request with this Idempotency-Key was cut off. Whether its message went out is being looked up; nothing is sent again.',
+    { message_id: wireId('msg', id) },
   );
 }
 

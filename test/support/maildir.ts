@@ -5,14 +5,20 @@ import { join } from 'node:path';
 export async function readMaildir(folder: string): Promise<readonly Buffer[]> {
   const found = await Promise.all(['new', 'cur'].map((part) => files(join(folder, part))));
   const inOrder = found.flat().sort((one, other) => one.arrived - other.arrived);
-  return await Promise.all(inOrder.map(({ path }) => readFile(path)));
+  const mails = await Promise.all(inOrder.map(({ path }) => unlessGone(readFile(path))));
+  return mails.flatMap((mail) => mail ?? []);
+}
+
+/** Moved or removed since the folder was listed. */
+async function unlessGone<T>(read: Promise<T>): Promise<T | null> {
+  return await read.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
 }
 
 async function files(folder: string): Promise<{ path: string; arrived: number }[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const names = (await unlessGone(readdir(folder))) ?? [];
   return names.map((name) => ({ path: join(folder, name), arrived: arrivalOf(name) }));
 }
 
