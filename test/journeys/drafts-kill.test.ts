@@ -11,7 +11,7 @@ import { imapSettings } from '../support/imap-settings.ts';
 import { descendants, killHard } from '../support/process-tree.ts';
 import { eventually, freePort, type Service, startService } from '../support/service.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 const OF_A_ROUND = 12;
 const skip = noDovecot();
 

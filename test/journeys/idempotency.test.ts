@@ -6,7 +6,7 @@ import { type BareMail, startBareMail } from '../support/bare-mail.ts';
 import { type Nodes, startNodes } from '../support/nodes.ts';
 import { type Answer, eventually } from '../support/service.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 /** The practice mailbox keeps a thousand mails. */
 const MOST_OF_A_ROUND = 150;
 const CALLERS = 10;
