@@ -109,8 +109,10 @@ it('mails of a node that was frozen, and of the one that took its claims over', 
     await ground.due(some);
     await delay(Math.random() * 600);
     nodes.node(0).child.kill('SIGSTOP');
-    await nodes.sql`update schedules set next_try_at = now() where next_try_at > now()`;
-    // Where it was frozen within a transaction the other one may have to wait for it.
+    // Where it was frozen within a transaction neither we nor the other one can have what that has locked.
+    await nodes.sql`
+      update schedules set next_try_at = now()
+      where id in (select id from schedules where next_try_at > now() for update skip locked)`;
     await eventually('the other one is done', () => noneIs(ground, ['scheduled']), 2_000).catch(() => {});
     nodes.node(0).child.kill('SIGCONT');
     await eventually('all were sent', () => noneIs(ground, ['scheduled', 'sending']));
