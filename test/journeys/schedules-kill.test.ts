@@ -8,7 +8,7 @@ import { startBareMail } from '../support/bare-mail.ts';
 import { type Scheduled, type ScheduleGround, startScheduleGround } from '../support/schedule-ground.ts';
 import { eventually } from '../support/service.ts';
 
-const ROUNDS = 4;
+const ROUNDS = 3;
 const OF_A_ROUND = 24;
 const posix = process.platform === 'win32' ? { skip: 'needs signals' } : {};
 

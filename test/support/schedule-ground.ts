@@ -36,6 +36,8 @@ export interface ScheduleGround {
   close(): Promise<void>;
 }
 
+/** A node that is killed in the middle of an attempt holds the delivery until its claim runs out. */
+const PATIENCE_MS = 60_000;
 const TRIGGERS = ['message.send_success', 'message.send_failed', 'message.opened', 'message.link_clicked'];
 
 export async function startScheduleGround(
@@ -93,7 +95,7 @@ export async function startScheduleGround(
       const own = notes.filter((note) => at(note, 'type') === trigger && isOf(at(note, 'data.object'), id));
       return [...new Map(own.map((note) => [at(note, 'id'), at(note, 'data.object')])).values()];
     },
-    isTold: (trigger, which) => eventually(`${trigger} is told`, () => ground.told(trigger, which)[0]),
+    isTold: (trigger, which) => eventually(`${trigger} is told`, () => ground.told(trigger, which)[0], PATIENCE_MS),
     async close() {
       await nodes.close();
       await webhook.close();
