@@ -1,5 +1,6 @@
 // Runs the built tests with node:test and closes with one plain line: N passed, N failed[, N skipped].
-// Usage: node scripts/test.mjs [--dist DIR] [part of a path ...]
+// Usage: node scripts/test.mjs [--dist DIR] [--short] [part of a path ...]
+// --short leaves out the long journeys, which are about crashes, outages and load: for a second version of Node.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from 'node:test';
@@ -9,8 +10,13 @@ const args = process.argv.slice(2);
 const at = args.indexOf('--dist');
 const dist = at < 0 ? 'dist' : args.splice(at, 2)[1];
 
+const LONG =
+  /journeys.(.*kill|.*crash|.*outages?|.*fairness|.*memory|idempotency|restarts|replay|changed-settings|edge-(disk|faults)|replies-(arrivals|classes|practice))\.test/;
+const isShort = args[0] === '--short' && args.shift() !== undefined;
+
 const files = readdirSync(dist, { recursive: true })
   .filter((file) => file.endsWith('.test.js'))
+  .filter((file) => !(isShort && LONG.test(file)))
   .filter((file) => args.length === 0 || args.some((part) => file.includes(part)))
   .map((file) => join(process.cwd(), dist, file))
   // Whole services first: they take longest, mostly waiting, and what is short fits in beside them.
@@ -32,6 +38,7 @@ stream.on('test:pass', (event) => {
 });
 stream.on('end', () => {
   for (const line of skipped) console.log(`SKIPPED ${line}`);
+  if (isShort) console.log('left out: the long journeys (--short)');
   const tail = count.skipped > 0 ? `, ${count.skipped} skipped` : '';
   if (count.passed + count.failed === 0) process.exitCode = 1;
   setImmediate(() => console.log(`${count.passed} passed, ${count.failed} failed${tail}`));
