@@ -3,7 +3,7 @@ import PostalMime, { type Address } from 'postal-mime';
 import { dropBlobs, putBlob } from '../db/blobs.ts';
 import type { Query, Sql } from '../db/pool.ts';
 import { transaction } from '../db/transaction.ts';
-import { uuidv7 } from '../ids.ts';
+import { risingIds } from '../ids.ts';
 import { headOf, type MailBytes, readBytes, sizeOf } from '../providers/mail-bytes.ts';
 import type { DraftCopy } from '../providers/provider.ts';
 import { tellArrival } from './practice-reading.ts';
@@ -44,6 +44,7 @@ const SWEEP_BYTES = 8 * 1024 * 1024;
 /** Keeps the newest mails of each grant and a bounded sum; the oldest go first. To be made once: it counts what it kept. */
 export function practiceKeeping(sql: Sql, limits: PracticeLimits = LIMITS): PracticeKeeping {
   let sinceSweep = SWEEP_BYTES; // the first mail of a process sweeps
+  const nextId = risingIds(); // also within a millisecond the oldest is to go first
   const sweep = async (kept: number): Promise<void> => {
     sinceSweep += kept;
     if (sinceSweep < Math.min(SWEEP_BYTES, limits.bytes)) return;
@@ -57,7 +58,7 @@ export function practiceKeeping(sql: Sql, limits: PracticeLimits = LIMITS): Prac
 
   return {
     async keep({ app, grantId }, folder, raw, envelope) {
-      const id = uuidv7();
+      const id = nextId();
       const seen = await headersOf(headOf(raw));
       await withBytes(sql, app, raw, (bytes) =>
         transaction(sql, async (tx) => {
@@ -93,7 +94,7 @@ export function practiceKeeping(sql: Sql, limits: PracticeLimits = LIMITS): Prac
       await withBytes(sql, app, raw, (bytes) =>
         transaction(sql, async (tx) => {
           await drop(tx, null);
-          const id = uuidv7();
+          const id = nextId();
           const mail = { app, grantId, id, folder: 'DRAFTS', seen, envelope: [], size: sizeOf(raw) } as const;
           await insert(tx, mail, bytes(tx));
         }),
